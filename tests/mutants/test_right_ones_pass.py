@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+
+import gradcheck
+
+from .corpus import RIGHT
+from .specimen import Specimen
+
+
+@pytest.mark.parametrize("examples", [200, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("specimen", RIGHT, ids=lambda specimen: specimen.name)
+def test_right_gradient_passes(specimen: Specimen, examples: int) -> None:
+    gradcheck.verify(specimen.make(), specimen.cases(), examples=examples, seed=0)
