@@ -1,0 +1,153 @@
+"""The rule: a forward and the pullback somebody wrote by hand for it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gradcheck.errors import InvalidArgument
+
+__all__ = ["Point", "Pullback", "Rule", "float_positions"]
+
+Pullback = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A function together with its hand-written derivative, in the one form that everything here works on.
+
+    ``rule(*args, **kwargs)`` returns ``(out, pullback)``. ``out`` is a floating-point array (or a tree of them) and
+    ``pullback(cotangent)``, with a cotangent shaped like ``out``, returns one cotangent per differentiated argument:
+    a bare one where there is exactly one, otherwise a tuple in their order.
+
+    The contract, which is enforced before any number is compared:
+
+    - deterministic, and callable as often as one likes: no state that lasts from one call to the next;
+    - each cotangent has the shape and dtype of its primal (array-likes such as nested lists are taken as they are);
+      ``None`` in the tuple means "not differentiable" and leaves that argument unjudged, which the report says;
+    - arguments and cotangents are not changed, and results share no memory with them or with earlier results.
+
+    Parameters
+    ----------
+    call : callable
+        ``(*args, **kwargs) -> (out, pullback)``.
+    forward : callable
+        ``(*args, **kwargs) -> out``, the plain function that is differentiated. Finite differences run it.
+    name : str
+        How reports, test ids and Hypothesis's database call the rule; qualified, as in ``package.module.nll_grad``.
+    argnums : tuple of int, or None
+        Positions of the arguments that are differentiated; None means every positional argument whose arrays
+        are all floating-point. Everything else, positional or keyword, is data.
+    reference : callable, or None
+        A restatement of ``forward`` that JAX can trace. Where it is None it is looked for.
+    takes_cotangent : bool
+        False for a pair of loss and gradient: the derivative is only ever asked for cotangent 1.
+    parameters : tuple of str
+        Names of the positional parameters, for messages.
+    target : tuple of str
+        Where the hand-written functions can be imported from, as ``module:qualname``; empty where they cannot.
+    maker : str
+        The name of the function that made this rule, for the test that a report prints.
+    """
+
+    call: Callable[..., tuple[Any, Pullback]]
+    forward: Callable[..., Any]
+    name: str
+    argnums: tuple[int, ...] | None = None
+    reference: Callable[..., Any] | None = None
+    takes_cotangent: bool = True
+    parameters: tuple[str, ...] = ()
+    target: tuple[str, ...] = field(default=(), repr=False)
+    maker: str = field(default="", repr=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, Pullback]:
+        """Run the rule: ``(out, pullback)``."""
+        return self.call(*args, **kwargs)
+
+    def differentiated(self, args: Sequence[Any]) -> tuple[int, ...]:
+        """Give the positions that are differentiated for these arguments.
+
+        Raises
+        ------
+        InvalidArgument
+            If a position is out of range, holds no floating-point array, or none is left.
+        """
+        floats = float_positions(args)
+        if self.argnums is None:
+            if not floats:
+                shown = ", ".join(_kind(a) for a in args) or "no arguments"
+                raise InvalidArgument(
+                    f"{self.name}: nothing to differentiate among its positional arguments ({shown}); "
+                    "pass the primals as floating-point arrays, or say which with argnums="
+                )
+            return floats
+        for position in self.argnums:
+            if position >= len(args):
+                raise InvalidArgument(
+                    f"{self.name}: argnums names argument {position}, but only {len(args)} positional arguments came"
+                )
+            if position not in floats:
+                raise InvalidArgument(
+                    f"{self.name}: argument {self.label(position)} is to be differentiated but is "
+                    f"{_kind(args[position])}; pass a floating-point array"
+                )
+        return self.argnums
+
+    def label(self, position: int) -> str:
+        """Name an argument as its author does, or by position."""
+        return self.parameters[position] if position < len(self.parameters) else f"args[{position}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where a rule is judged: arguments, keyword data, and the cotangent that is pulled back."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    cotangent: Any
+
+
+def _kind(value: Any) -> str:
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype}{tuple(value.shape)}"
+    return type(value).__name__
+
+
+def float_positions(args: Sequence[Any]) -> tuple[int, ...]:
+    """Positions of the arguments made of floating-point arrays only (Python floats are data, like step sizes)."""
+    return tuple(i for i, arg in enumerate(args) if _all_float(arg))
+
+
+def _all_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return bool(value) and all(map(_all_float, value.values()))
+    if isinstance(value, (tuple, list)):
+        return bool(value) and all(map(_all_float, value))
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and is_float(np.dtype(dtype))
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype is real floating-point, those of ml_dtypes (bfloat16, ...) included."""
+    return np.issubdtype(dtype, np.floating) or (dtype.kind == "V" and "float" in dtype.name)
+
+
+def positional_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a function's positional parameters; empty where Python cannot tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+def qualified(function: Callable[..., Any]) -> str:
+    """``module.qualname`` of a function, or the name of its type where it has none."""
+    name = getattr(function, "__qualname__", None) or getattr(getattr(function, "func", None), "__qualname__", None)
+    module = getattr(function, "__module__", None)
+    name = name or type(function).__qualname__
+    return f"{module}.{name}" if module and module != "__main__" else name

@@ -1,0 +1,73 @@
+"""Trees of arrays: the arguments of a rule, flat and with names that a message can use."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradcheck.rule import Point, Rule, is_float
+
+__all__ = ["Flat", "Leaf", "flatten", "leaves_of", "with_leaves"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """One differentiated array among the arguments: what messages call it, where it is, and the array itself."""
+
+    path: str
+    position: int
+    index: int
+    array: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Flat:
+    """A point with its arguments flattened: ``leaves`` in tree order, and which of them are differentiated."""
+
+    tree: Hashable
+    leaves: tuple[Any, ...]
+    differentiated: tuple[Leaf, ...]
+
+
+def flatten(rule: Rule, point: Point) -> Flat:
+    """Flatten the arguments of a point; array-likes become NumPy arrays, everything else stays as it is."""
+    import jax
+
+    wrt = set(rule.differentiated(point.args))
+    paths, tree = jax.tree_util.tree_flatten_with_path((point.args, point.kwargs))
+    leaves, found = [], []
+    for index, (path, value) in enumerate(paths):
+        array = np.asarray(value) if hasattr(value, "dtype") else value
+        if path[0].idx == 0 and path[1].idx in wrt:
+            name = rule.label(path[1].idx) + jax.tree_util.keystr(path[2:])
+            found.append(Leaf(name, path[1].idx, index, array))
+        leaves.append(array)
+    return Flat(tree, tuple(leaves), tuple(found))
+
+
+def with_leaves(flat: Flat, replaced: dict[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Rebuild ``(args, kwargs)`` with some leaves replaced."""
+    import jax
+
+    filled = [replaced.get(i, leaf) for i, leaf in enumerate(flat.leaves)]
+    args, kwargs = jax.tree_util.tree_unflatten(flat.tree, filled)
+    return args, kwargs
+
+
+def leaves_of(value: Any) -> list[Any]:
+    """Leaves of a tree in order. None is no leaf."""
+    import jax
+
+    return list(jax.tree_util.tree_leaves(value))
+
+
+def in_float64(leaves: Sequence[Any]) -> list[Any]:
+    """Floating-point leaves in float64, which represents every narrower type exactly; others as they are."""
+    return [
+        leaf.astype(np.float64) if isinstance(leaf, np.ndarray) and is_float(leaf.dtype) else leaf for leaf in leaves
+    ]
