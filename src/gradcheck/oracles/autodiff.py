@@ -1,0 +1,125 @@
+"""The autodiff oracle: JAX differentiates a reference, NumPy evaluates what came out, in float64.
+
+The program is JAX's own; only its arithmetic is ours (see `gradcheck.oracles.jaxpr` for why). No configuration of
+JAX is changed: 64-bit types are enabled in a context around each trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gradcheck.oracles import jaxpr
+from gradcheck.tree import Array, Flat, in_float64
+
+__all__ = ["Autodiff", "differentiate"]
+
+# Runs of the perturbed program. Eight give the largest of eight uniform draws per rounding; the factor 32 in the
+# allowance covers what eight runs may miss.
+_RUNS = 8
+# A few roundings lie between the inputs and a typical comparison.
+_REACH = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class Autodiff:
+    """What JAX's derivative of one reference says at one point.
+
+    ``value`` holds the reference's own value, leaf by leaf, ``gradient`` one float64 array per differentiated leaf.
+    ``magnitude`` and ``spread`` (computed when asked for, since most checks never need them) have the shapes of
+    ``value`` followed by ``gradient``: the size of the summands of each entry, and how much each entry moves per
+    unit of relative rounding error anywhere in the program or its inputs.
+    """
+
+    label: str
+    value: tuple[Array, ...]
+    gradient: tuple[Array, ...]
+    plan: jaxpr.Plan
+    inputs: tuple[Array, ...]
+    trace: list[Array]
+    reference: Callable[..., Any]
+    signature: jaxpr.Signature
+
+    @cached_property
+    def magnitude(self) -> tuple[Array, ...]:
+        """Size of the summands that each entry is made of."""
+        return self.plan.magnitudes(self.trace)
+
+    @cached_property
+    def spread(self) -> tuple[Array, ...]:
+        """Change of each entry per unit of relative perturbation."""
+        return self.plan.spread(self.inputs, self.trace, runs=_RUNS, seed=0)
+
+    def sides(self, unit: float, runs: int) -> list[tuple[Array, ...]]:
+        """Give the gradients across those comparisons that a precision with this round-off may decide otherwise."""
+        found = self.plan.sides(self.inputs, self.trace, unit=_REACH * unit, runs=runs, seed=0)
+        return [results[len(self.value) :] for results in found]
+
+    def tangent(self, directions: Sequence[Array]) -> float:
+        """Give <cotangent, J direction> by JAX's forward mode, the other half of a dot-product test.
+
+        Raises
+        ------
+        jaxpr.Untraceable
+            If the reference has no forward mode.
+        """
+        plan = jaxpr.plan(self.reference, self.signature, mode="forward")
+        n = plan.n_values
+        outputs = plan.values((*self.inputs[:-n], *directions))
+        return float(sum(np.vdot(c, t) for c, t in zip(self.inputs[-n:], outputs[n:], strict=True)))
+
+
+def differentiate(label: str, reference: Callable[..., Any], flat: Flat, cotangents: Sequence[Array]) -> Autodiff:
+    """Differentiate ``reference`` at a point.
+
+    Parameters
+    ----------
+    label : str
+        What reports call the reference.
+    reference : callable
+        Traceable by JAX; takes the same arguments as the rule.
+    flat : Flat
+        The point's arguments.
+    cotangents : sequence of array
+        One per value leaf of the reference.
+
+    Raises
+    ------
+    jaxpr.Untraceable
+        With the reason, if JAX cannot trace the reference or the interpreter lacks one of its primitives.
+    """
+    wrt = {leaf.index for leaf in flat.differentiated}
+    types: list[jaxpr.Static | jaxpr.Leaf] = []
+    arrays: list[Array] = []
+    for index, leaf in enumerate(in_float64(flat.leaves)):
+        if isinstance(leaf, (np.ndarray, np.generic, float)):
+            array = np.asarray(leaf)
+            types.append(jaxpr.Leaf(array.shape, array.dtype.name, index in wrt))
+            arrays.append(array)
+        else:
+            types.append(jaxpr.Static(_hashable(leaf)))
+    signature = jaxpr.Signature(flat.tree, tuple(types))
+    plan = jaxpr.plan(reference, signature)
+    inputs = (*arrays, *(np.asarray(c, dtype=np.float64) for c in cotangents))
+    if len(cotangents) != plan.n_values:
+        raise jaxpr.Untraceable(f"it returns {plan.n_values} arrays where the forward returns {len(cotangents)}")
+    try:
+        trace = plan.trace(inputs)
+    except (ValueError, IndexError, TypeError) as error:  # its value has another shape than the cotangent's
+        raise jaxpr.Untraceable(f"its program does not fit these inputs ({error})") from error
+    outputs, n = plan.results(trace), plan.n_values
+    return Autodiff(label, outputs[:n], outputs[n:], plan, inputs, trace, reference, signature)
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError as error:
+        raise jaxpr.Untraceable(
+            f"a data argument of type {type(value).__name__} is neither array nor hashable"
+        ) from error
+    return value

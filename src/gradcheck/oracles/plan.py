@@ -1,0 +1,192 @@
+"""A program bound to sizes, and the arithmetics it can be run in.
+
+- `Plan.trace`: NumPy float64, as it is;
+- `Plan.magnitudes`: absolute values, the size of the summands that each entry is made of (``M``);
+- `Plan.spread`: every rounding and every input perturbed at random, the conditioning of the program (``s``);
+- `Plan.sides`: perturbed with comparisons left free, the derivatives on the other sides of a kink.
+
+Comparisons are decided by the plain run and replayed in `Plan.spread`, so that all its runs follow one path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gradcheck.oracles.primitives import EXACT, LINEAR, Array, Operation
+
+__all__ = ["Plan", "Step"]
+
+# Relative size of one perturbation. 2^-40 is 2^12 above the round-off of float64, so rounding blurs a spread by
+# less than 0.1 %, and small enough that second-order terms (2^-80) vanish against it.
+PERTURBATION = 2.0**-40
+_COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "clamp", "sort", "argmax", "argmin"})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One equation: which values it reads, which it writes, and how it treats rounding."""
+
+    operation: Operation
+    name: str
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A program bound to sizes: steps over numbered values, ready to run.
+
+    Inputs are, in this order: every array leaf of the arguments, then one cotangent per output of the reference.
+    Outputs: the reference's value leaves, then one cotangent per differentiated leaf.
+    """
+
+    steps: tuple[Step, ...]
+    constants: tuple[tuple[int, Array], ...]
+    size: int
+    outputs: tuple[int, ...]
+    n_values: int
+
+    def _start(self, inputs: Sequence[Array]) -> list[Array]:
+        values: list[Any] = [None] * self.size
+        values[: len(inputs)] = inputs
+        for slot, constant in self.constants:
+            values[slot] = constant
+        return values
+
+    def trace(self, inputs: Sequence[Array]) -> list[Array]:
+        """Evaluate in float64 and keep every intermediate value, which the other arithmetics start from."""
+        values = self._start(inputs)
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                result = step.operation(*[values[i] for i in step.reads])
+                if len(step.writes) == 1:
+                    values[step.writes[0]] = np.asarray(result)
+                else:
+                    for slot, part in zip(step.writes, result, strict=True):
+                        values[slot] = part
+        return values
+
+    def values(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Evaluate in float64."""
+        return self.results(self.trace(inputs))
+
+    def results(self, trace: Sequence[Array]) -> tuple[Array, ...]:
+        """Pick the outputs out of a trace."""
+        return tuple(trace[i] for i in self.outputs)
+
+    def magnitudes(self, values: Sequence[Array]) -> tuple[Array, ...]:
+        """Evaluate with absolute values along a trace: how large the summands of each output entry are."""
+        sizes = [v if v is None or _is_discrete(v) else np.abs(v) for v in values]
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                if step.name == "sub":
+                    sizes[step.writes[0]] = sizes[step.reads[0]] + sizes[step.reads[1]]
+                elif step.name in ("neg", "abs"):
+                    sizes[step.writes[0]] = sizes[step.reads[0]]
+                elif step.name == "div":
+                    sizes[step.writes[0]] = np.asarray(sizes[step.reads[0]] / np.abs(values[step.reads[1]]))
+                elif step.name in LINEAR and not _is_discrete(values[step.writes[0]]):
+                    result = step.operation(*[sizes[i] for i in step.reads])
+                    parts = (result,) if len(step.writes) == 1 else result
+                    for slot, part in zip(step.writes, parts, strict=True):
+                        sizes[slot] = np.asarray(part)
+        return tuple(np.asarray(sizes[i], dtype=np.float64) for i in self.outputs)
+
+    def spread(self, inputs: Sequence[Array], plain: Sequence[Array], *, runs: int, seed: int) -> tuple[Array, ...]:
+        """Give the largest change of each output over ``runs`` perturbed evaluations, per unit of perturbation.
+
+        ``plain`` is the trace of ``inputs``.
+        """
+        rng = np.random.default_rng(seed)
+        worst = [np.zeros(np.shape(plain[i])) for i in self.outputs]
+        for _ in range(runs):
+            values = self._perturbed(inputs, plain, rng)
+            with np.errstate(all="ignore"):
+                for k, slot in enumerate(self.outputs):
+                    # a NaN difference (inf - inf) must stay NaN: an unknown spread is not a small one
+                    worst[k] = np.maximum(worst[k], np.abs(values[slot] - plain[slot]) / PERTURBATION)
+        return tuple(worst)
+
+    def sides(
+        self, inputs: Sequence[Array], plain: Sequence[Array], *, unit: float, runs: int, seed: int
+    ) -> list[tuple[Array, ...]]:
+        """Give the outputs of those runs, perturbed by ``unit``, in which a comparison comes out the other way.
+
+        Operands that coincide to the precision of a rule may compare either way in it; each way is a derivative of
+        the mathematical function at a point that this precision cannot tell from the one at hand.
+        """
+        if not self._close_call(plain, unit):
+            return []
+        rng = np.random.default_rng(seed)
+        found = []
+        primals = len(inputs) - self.n_values
+        slots = [slot for step in self.steps for slot in step.writes if _is_discrete(plain[slot])]
+        for _ in range(runs):
+            # cotangents take no part in comparisons, and their zeros must stay what they are
+            moved = [*map(partial(_stir, rng=rng, scale=unit), inputs[:primals]), *inputs[primals:]]
+            values = self._perturbed(moved, plain, rng, scale=unit, replay=False)
+            if any(not np.array_equal(values[slot], plain[slot]) for slot in slots):
+                found.append(self.results(values))
+        return found
+
+    def _close_call(self, plain: Sequence[Array], unit: float) -> bool:
+        """Whether any comparison of floats has operands so close that perturbations by ``unit`` might turn it.
+
+        Rounding moves an operand by some multiple of its own size, or of what it is the difference of, which is
+        looked for among all values it was computed from by taking the largest magnitude in the program.
+        """
+        reach = None
+        for step in self.steps:
+            if step.name not in _COMPARISONS or _is_discrete(plain[step.reads[0]]):
+                continue
+            if reach is None:
+                floats = [v for v in plain if v is not None and not _is_discrete(v) and v.size]
+                reach = unit * max((float(np.max(np.abs(v))) for v in floats), default=0.0)
+            a, b = (plain[i] for i in step.reads[:2])
+            with np.errstate(all="ignore"):
+                if np.any(np.abs(a - b) <= reach):
+                    return True
+        return False
+
+    def _perturbed(
+        self,
+        inputs: Sequence[Array],
+        plain: Sequence[Array],
+        rng: np.random.Generator,
+        *,
+        scale: float = PERTURBATION,
+        replay: bool = True,
+    ) -> list[Array]:
+        values = self._start([x if _is_discrete(x) else _nudge(x, rng, scale) for x in inputs])
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                if replay and _is_discrete(plain[step.writes[0]]):
+                    for slot in step.writes:
+                        values[slot] = plain[slot]
+                    continue
+                result = step.operation(*[values[i] for i in step.reads])
+                for slot, part in zip(step.writes, (result,) if len(step.writes) == 1 else result, strict=True):
+                    exact = step.name in EXACT or _is_discrete(np.asarray(part))
+                    values[slot] = np.asarray(part) if exact else _nudge(np.asarray(part), rng, scale)
+        return values
+
+
+def _is_discrete(x: Array) -> bool:
+    return x.dtype.kind in "biu"
+
+
+def _stir(x: Array, rng: np.random.Generator, scale: float) -> Array:
+    """Move an input by its scale: a relative change would leave its zeros, and ties between them, as they are."""
+    if _is_discrete(x):
+        return x
+    size = float(np.max(np.abs(x), initial=0.0)) or 1.0
+    return np.asarray(x + scale * size * rng.uniform(-1.0, 1.0, x.shape))
+
+
+def _nudge(x: Array, rng: np.random.Generator, scale: float) -> Array:
+    return np.asarray(x * (1.0 + scale * rng.uniform(-1.0, 1.0, np.shape(x))))
