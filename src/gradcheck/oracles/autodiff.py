@@ -54,6 +54,12 @@ class Autodiff:
         """Change of each entry per unit of relative perturbation."""
         return self.plan.spread(self.inputs, self.trace, runs=_RUNS, seed=0)
 
+    def at(self, flat: Flat) -> tuple[Array, ...]:
+        """Give the gradient at another point of the same shapes."""
+        arrays = [np.asarray(x) for x in in_float64(flat.leaves) if _is_array(x)]
+        outputs = self.plan.values((*arrays, *self.inputs[len(arrays) :]))
+        return outputs[len(self.value) :]
+
     def sides(self, unit: float, runs: int) -> list[tuple[Array, ...]]:
         """Give the gradients across those comparisons that a precision with this round-off may decide otherwise."""
         found = self.plan.sides(self.inputs, self.trace, unit=_REACH * unit, runs=runs, seed=0)
@@ -96,7 +102,7 @@ def differentiate(label: str, reference: Callable[..., Any], flat: Flat, cotange
     types: list[jaxpr.Static | jaxpr.Leaf] = []
     arrays: list[Array] = []
     for index, leaf in enumerate(in_float64(flat.leaves)):
-        if isinstance(leaf, (np.ndarray, np.generic, float)):
+        if _is_array(leaf):
             array = np.asarray(leaf)
             types.append(jaxpr.Leaf(array.shape, array.dtype.name, index in wrt))
             arrays.append(array)
@@ -113,6 +119,10 @@ def differentiate(label: str, reference: Callable[..., Any], flat: Flat, cotange
         raise jaxpr.Untraceable(f"its program does not fit these inputs ({error})") from error
     outputs, n = plan.results(trace), plan.n_values
     return Autodiff(label, outputs[:n], outputs[n:], plan, inputs, trace, reference, signature)
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, (np.ndarray, np.generic, float))
 
 
 def _hashable(value: Any) -> Any:
