@@ -72,13 +72,15 @@ class MissingExtra(GradcheckError, ImportError):
 
 
 class TrainingDiverged(GradcheckError):
-    """The loss of a training run was NaN or infinite. Epochs and steps count from 1."""
+    """The loss of a training run was NaN or infinite. Epochs and steps count from 1; 0 is before the first."""
 
     def __init__(self, loss: float, epoch: int, step: int, learning_rate: float) -> None:
         super().__init__(loss, epoch, step, learning_rate)
         self.loss, self.epoch, self.step, self.learning_rate = loss, epoch, step, learning_rate
 
     def __str__(self) -> str:
+        if self.step == 0:
+            return f"the loss is {self.loss} before the first step: check the loss itself"
         return (
             f"the loss is {self.loss} in epoch {self.epoch} at step {self.step}, where the learning rate is "
             f"{self.learning_rate:.3g}: try a tenth of it, and check the gradient if it is your own; "
