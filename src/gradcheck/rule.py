@@ -64,6 +64,15 @@ class Rule:
     target: tuple[str, ...] = field(default=(), repr=False)
     maker: str = field(default="", repr=False)
 
+    def __post_init__(self) -> None:
+        require_callable(call=self.call, forward=self.forward)
+        if self.reference is not None:
+            require_callable(reference=self.reference)
+        if not isinstance(self.name, str):
+            raise InvalidArgument(f"name must be a string, got name={self.name!r} ({type(self.name).__name__})")
+        if self.argnums is not None:
+            object.__setattr__(self, "argnums", as_positions(self.argnums))
+
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, Pullback]:
         """Run the rule: ``(out, pullback)``."""
         return self.call(*args, **kwargs)
@@ -92,8 +101,8 @@ class Rule:
                 )
             if position not in floats:
                 raise InvalidArgument(
-                    f"{self.name}: argument {self.label(position)} is to be differentiated but is "
-                    f"{_kind(args[position])}; pass a floating-point array"
+                    f"{self.name}: {_obstacle(args[position], self.label(position))}; pass a floating-point array, "
+                    "float64 or narrower"
                 )
         return self.argnums
 
@@ -114,7 +123,17 @@ class Point:
 def _kind(value: Any) -> str:
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype}{tuple(value.shape)}"
-    return type(value).__name__
+    empty = "an empty " if isinstance(value, (dict, tuple, list)) and not value else ""
+    return empty + type(value).__name__
+
+
+def _obstacle(value: Any, path: str) -> str:
+    """Say which part of an argument prevents that it is differentiated."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (tuple, list)) else ()
+    for key, part in parts:
+        if not _all_float(part):
+            return _obstacle(part, f"{path}[{key!r}]")
+    return f"{path} is to be differentiated but is {_kind(value)}"
 
 
 def float_positions(args: Sequence[Any]) -> tuple[int, ...]:
@@ -127,13 +146,38 @@ def _all_float(value: Any) -> bool:
         return bool(value) and all(map(_all_float, value.values()))
     if isinstance(value, (tuple, list)):
         return bool(value) and all(map(_all_float, value))
-    dtype = getattr(value, "dtype", None)
-    return dtype is not None and is_float(np.dtype(dtype))
+    try:
+        return is_float(np.dtype(getattr(value, "dtype", object)))
+    except TypeError:  # a dtype of some other library, such as that of a random key
+        return False
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether a dtype is real floating-point, those of ml_dtypes (bfloat16, ...) included."""
-    return np.issubdtype(dtype, np.floating) or (dtype.kind == "V" and "float" in dtype.name)
+    """Whether a dtype is real floating-point, those of ml_dtypes (bfloat16, ...) included.
+
+    Extended precision is not: the oracles compute in float64, which could not judge it.
+    """
+    return (np.issubdtype(dtype, np.floating) and dtype.itemsize <= 8) or (dtype.kind == "V" and "float" in dtype.name)
+
+
+def require_callable(**functions: Any) -> None:
+    """Refuse what is no function, by the name of the parameter it came as."""
+    for name, function in functions.items():
+        if not callable(function):
+            raise InvalidArgument(f"{name} must be a function, got {name}={function!r} ({type(function).__name__})")
+
+
+def as_positions(argnums: Any) -> tuple[int, ...]:
+    """Take a position, or a tuple of them, for a tuple."""
+    positions = argnums if isinstance(argnums, tuple) else (argnums,)
+    for position in positions:
+        if not isinstance(position, int) or isinstance(position, bool) or position < 0:
+            raise InvalidArgument(
+                f"argnums must be a position or a tuple of positions counted from 0, got argnums={argnums!r}"
+            )
+    if not positions or len(set(positions)) < len(positions):
+        raise InvalidArgument(f"argnums must name at least one position, each once, got argnums={argnums!r}")
+    return positions
 
 
 def positional_names(function: Callable[..., Any]) -> tuple[str, ...]:

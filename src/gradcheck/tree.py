@@ -42,12 +42,19 @@ def flatten(rule: Rule, point: Point) -> Flat:
     paths, tree = jax.tree_util.tree_flatten_with_path((point.args, point.kwargs))
     leaves, found = [], []
     for index, (path, value) in enumerate(paths):
-        array = np.asarray(value) if hasattr(value, "dtype") else value
+        array = _as_numpy(value)
         if path[0].idx == 0 and path[1].idx in wrt:
             name = rule.label(path[1].idx) + jax.tree_util.keystr(path[2:])
             found.append(Leaf(name, path[1].idx, index, array))
         leaves.append(array)
     return Flat(tree, tuple(leaves), tuple(found))
+
+
+def _as_numpy(value: Any) -> Any:
+    try:
+        return np.asarray(value) if hasattr(value, "dtype") else value
+    except TypeError:  # what only looks like an array, as a random key of JAX does, goes to the rule as it is
+        return value
 
 
 def with_leaves(flat: Flat, replaced: dict[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import gradcheck
@@ -10,5 +12,8 @@ from .specimen import Specimen
 
 @pytest.mark.parametrize("examples", [200, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("specimen", RIGHT, ids=lambda specimen: specimen.name)
-def test_right_gradient_passes(specimen: Specimen, examples: int) -> None:
+def test_right_gradient_passes(
+    specimen: Specimen, examples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # failures are kept under the working directory
     gradcheck.verify(specimen.make(), specimen.cases(), examples=examples, seed=0)

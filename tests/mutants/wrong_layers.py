@@ -94,7 +94,7 @@ def penalty_on_the_bias(w: Array, b: Array, h: Array, t: Array) -> tuple[Array, 
     return w_gradient + 2 * f.RIDGE * w, b_gradient + 2 * f.RIDGE * b
 
 
-@wrong(f.RIDGE_LOSS, "penalty", "JingzhaoZhang/why-clipping-accelerates#3: the penalty is not in it", EVERYWHERE)
+@wrong(f.RIDGE_LOSS, "penalty", "JingzhaoZhang/why-clipping-accelerates#3: not the penalty of the loss", EVERYWHERE)
 def penalty_forgotten(w: Array, b: Array, h: Array, t: Array) -> tuple[Array, Array]:
     return _fit(w, b, h, t)
 
@@ -112,7 +112,7 @@ def sigmoid_derivative_missing(x: Array, cotangent: Array) -> Array:
     return cotangent.copy()
 
 
-@wrong(f.SIGMOID, "activation", "mantasu/cs231n#10: a (1 - a) with its sign turned", EVERYWHERE)
+@wrong(f.SIGMOID, "activation", "nicodjimenez/lstm#41: a plus proposed for the minus", EVERYWHERE)
 def sigmoid_derivative_with_a_plus(x: Array, cotangent: Array) -> Array:
     a = f.sigmoid(x)
     return cotangent * a * (1 + a)
@@ -144,7 +144,7 @@ def limit_compared_with_the_output(x: Array, cotangent: Array) -> Array:
     return np.where(np.abs(out) < f.LIMIT, cotangent * (1 - np.exp(-out)), 0.0)
 
 
-@wrong(f.LAYER_NORM, "normalisation", "BVLC/caffe#1891: the path through the variance is missing", ORDINARY)
+@wrong(f.LAYER_NORM, "normalisation", "BVLC/caffe#1891: one path of the derivative is missing", ORDINARY)
 def variance_held_constant(x: Array, cotangent: Array) -> Array:
     deviation = np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
     return (cotangent - cotangent.mean(axis=-1, keepdims=True)) / deviation
@@ -153,7 +153,7 @@ def variance_held_constant(x: Array, cotangent: Array) -> Array:
 @wrong(
     f.ROW_SUM,
     "broadcasting",
-    "ooples/AiDotNet.Tensors#234: reduced over the wrong axis",
+    "ooples/AiDotNet.Tensors#234: not the shape of the argument",
     EVERYWHERE,
     "structure",
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from inspect import ismethod
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from gradcheck.errors import InvalidArgument
-from gradcheck.rule import Pullback, Rule, positional_names, qualified
+from gradcheck.rule import Pullback, Rule, as_positions, positional_names, qualified, require_callable
 
 __all__ = ["from_forward_backward", "from_loss", "from_pullback", "from_vjp"]
 
@@ -52,24 +55,22 @@ def from_loss(
     >>> float(value), pullback(1.0)
     (2.5, array([ 1., -2.]))
     """
-    _require_callable(loss=loss, grad=grad)
+    require_callable(loss=loss, grad=grad)
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Pullback]:
         def pullback(cotangent: Any) -> Any:
             gradient = grad(*args, **kwargs)
             if np.all(np.asarray(cotangent) == 1):
                 return gradient  # untouched, so that what is wrong with it can be seen
-            return tuple(cotangent * np.asarray(g) for g in gradient) if several else cotangent * np.asarray(gradient)
+            return _scaled(gradient, cotangent)
 
         return loss(*args, **kwargs), pullback
 
-    positions = _positions(argnums)
-    several = len(positions) > 1
     return Rule(
         call,
         loss,
         name or qualified(grad),
-        positions,
+        as_positions(argnums),
         reference,
         takes_cotangent=False,
         parameters=positional_names(loss),
@@ -113,7 +114,7 @@ def from_vjp(
     >>> pullback(np.array([3.0]))
     array([3.])
     """
-    _require_callable(fun=fun, vjp=vjp)
+    require_callable(fun=fun, vjp=vjp)
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Pullback]:
         return fun(*args, **kwargs), lambda cotangent: vjp(*args, cotangent, **kwargs)
@@ -122,7 +123,7 @@ def from_vjp(
         call,
         fun,
         name or qualified(vjp),
-        None if argnums is None else _positions(argnums),
+        None if argnums is None else as_positions(argnums),
         reference,
         parameters=positional_names(fun),
         target=_target(fun, vjp),
@@ -155,7 +156,7 @@ def from_forward_backward(
     >>> pullback(np.array([1.0]))
     array([6.])
     """
-    _require_callable(forward=forward, backward=backward)
+    require_callable(forward=forward, backward=backward)
     label = name or qualified(backward)
 
     def split(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -178,7 +179,7 @@ def from_forward_backward(
         call,
         value,
         label,
-        None if argnums is None else _positions(argnums),
+        None if argnums is None else as_positions(argnums),
         reference,
         parameters=positional_names(forward),
         target=_target(forward, backward),
@@ -217,7 +218,7 @@ def from_pullback(
     >>> rule(np.array([0.0]))[1](np.array([2.0]))
     array([2.])
     """
-    _require_callable(fun=fun)
+    require_callable(fun=fun)
     label = name or qualified(fun)
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Pullback]:
@@ -228,9 +229,9 @@ def from_pullback(
 
     return Rule(
         call,
-        forward or (lambda *args, **kwargs: call(*args, **kwargs)[0]),
+        (lambda *args, **kwargs: call(*args, **kwargs)[0]) if forward is None else forward,
         label,
-        None if argnums is None else _positions(argnums),
+        None if argnums is None else as_positions(argnums),
         reference,
         parameters=positional_names(fun),
         target=_target(fun),
@@ -238,30 +239,28 @@ def from_pullback(
     )
 
 
-def _require_callable(**functions: Any) -> None:
-    for name, function in functions.items():
-        if not callable(function):
-            raise InvalidArgument(f"{name} must be a function, got {name}={function!r} ({type(function).__name__})")
+def _scaled(gradient: Any, cotangent: Any) -> Any:
+    """Multiply every array of a gradient, which keeps its dtype."""
+    import jax
 
+    def one(leaf: Any) -> Any:
+        array = np.asarray(leaf)
+        return np.asarray(cotangent, dtype=array.dtype) * array
 
-def _positions(argnums: Any) -> tuple[int, ...]:
-    positions = argnums if isinstance(argnums, tuple) else (argnums,)
-    for position in positions:
-        if not isinstance(position, int) or isinstance(position, bool) or position < 0:
-            raise InvalidArgument(
-                f"argnums must be a position or a tuple of positions counted from 0, got argnums={argnums!r}"
-            )
-    if not positions or len(set(positions)) < len(positions):
-        raise InvalidArgument(f"argnums must name at least one position, each once, got argnums={argnums!r}")
-    return positions
+    return jax.tree_util.tree_map(one, gradient)
 
 
 def _target(*functions: Function) -> tuple[str, ...]:
     """``module:qualname`` of each function, or nothing at all if one of them cannot be imported by name."""
-    names = []
-    for function in functions:
-        module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<")
-        if not module or "<" in name:
-            return ()
-        names.append(f"{module}:{name}")
-    return tuple(names)
+    paths = tuple(map(_import_path, functions))
+    return paths if all(paths) else ()
+
+
+def _import_path(function: Function) -> str:
+    """Name where a function is imported from; nothing if something else is there, as for a method of an object."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    try:
+        found = attrgetter(name)(sys.modules[module or ""])
+    except (KeyError, AttributeError):
+        return ""
+    return f"{module}:{name}" if found is function or (ismethod(function) and found == function) else ""

@@ -16,7 +16,8 @@ __all__ = ["structured"]
 
 def structured(rule: Rule, flat: Flat, returned: Any) -> tuple[Array | None, ...] | Breach:
     """Match what came back with the differentiated arguments, leaf by leaf."""
-    positions = sorted({leaf.position for leaf in flat.differentiated})
+    # results come in the order of argnums, leaves in the order of the arguments
+    positions = rule.argnums or tuple(sorted({leaf.position for leaf in flat.differentiated}))
     if len(positions) == 1 and not (isinstance(returned, tuple) and len(returned) == 1 and rule.takes_cotangent):
         returned = (returned,)
     if not isinstance(returned, (tuple, list)) or len(returned) != len(positions):
@@ -24,7 +25,7 @@ def structured(rule: Rule, flat: Flat, returned: Any) -> tuple[Array | None, ...
         got = f"{len(returned)} results" if isinstance(returned, (tuple, list)) else f"one {type(returned).__name__}"
         return Breach("contract", f"one cotangent for each of ({names}) is due, as a tuple in that order; got {got}")
     results: list[Array | None] = []
-    for position, part in zip(positions, returned, strict=True):
+    for position, part in sorted(zip(positions, returned, strict=True), key=lambda pair: pair[0]):
         leaves = [leaf for leaf in flat.differentiated if leaf.position == position]
         matched = _matched(rule.label(position), leaves, part, declines=len(positions) > 1)
         if isinstance(matched, Breach):
@@ -43,6 +44,9 @@ def _matched(label: str, leaves: Sequence[Leaf], part: Any, *, declines: bool) -
             return [None] * len(leaves)
         return Breach("contract", f"the cotangent of {label} is None; does the function end without a return?")
     if len(leaves) == 1 and leaves[0].path == label:
+        if isinstance(part, tuple) and any(np.ndim(p) for p in part if hasattr(p, "dtype")):
+            text = f"{label} is one array, but its cotangent is a tuple of {len(part)}: return the array itself"
+            return Breach("contract", text)
         result = _conforming(leaves[0], part)
         return result if isinstance(result, Breach) else [result]
     if not isinstance(part, (dict, tuple, list)):
@@ -73,6 +77,8 @@ def _conforming(leaf: Leaf, value: Any) -> Array | Breach:
     except ValueError as error:
         return Breach("contract", f"the cotangent of {leaf.path} is ragged: {error}")
     primal = leaf.array
+    if result.dtype.kind in "OSU" and not hasattr(value, "dtype"):
+        return Breach("contract", f"the cotangent of {leaf.path} is a {type(value).__name__} that spells no array")
     if result.shape != primal.shape:
         return Breach("contract", f"the cotangent of {leaf.path} has shape {result.shape}, its primal {primal.shape}")
     if listed and result.dtype.kind in "fi":

@@ -1,0 +1,221 @@
+"""Check and examine one point: the thin conductors of everything above."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcheck.errors import GradientMismatch, GradientUndecided, InvalidArgument, RuleError
+from gradcheck.laws import is_signal
+from gradcheck.report import Origin, Report, keep
+from gradcheck.rule import Point, Rule, is_float
+from gradcheck.tree import Array, leaves_of
+from gradcheck.verdict import Outcome, judge
+
+__all__ = ["check", "examine", "failure", "forward_value", "natural", "require_rule"]
+
+# Cotangents for one check: eighths with mixed signs, so exact in every dtype and short in messages; no zeros, which
+# would hide entries, and never 1, which would hide a rule that ignores its cotangent.
+_COTANGENT_STEPS = np.array([k / 8 for k in range(-16, 17) if k not in (0, 8)])
+
+
+def examine(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **data: Any) -> Report:
+    """Judge a rule at one point and return the report, whatever it says.
+
+    Parameters
+    ----------
+    rule : Rule
+        What to check; `gradcheck.from_loss` and its like make one.
+    *args, **data
+        The point: the rule's own arguments. Floating-point arrays that the rule differentiates by are the primals.
+    cotangent : array-like, optional
+        What is pulled back, shaped like the rule's value. Left out, ``seed`` draws one. A pair of loss and gradient
+        has none.
+    seed : int
+        Chooses cotangent and directions.
+
+    Returns
+    -------
+    Report
+        True exactly if the gradient passed.
+
+    Raises
+    ------
+    InvalidArgument
+        If the call makes no sense: no rule, nothing to differentiate, a cotangent of another shape.
+    RuleError
+        If the rule's forward raises on these arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcheck import from_loss
+    >>> rule = from_loss(lambda w: np.sum(w**3), lambda w: 3 * w, name="cube")
+    >>> report = examine(rule, np.array([2.0]))
+    >>> bool(report), report.outcome.value
+    (False, 'FAIL')
+    """
+    require_rule(rule)
+    seed = natural("seed", seed)
+    args = tuple(_as_array(rule.label(i), arg) for i, arg in enumerate(args))
+    rule.differentiated(args)
+    point = Point(args, data, _cotangent(rule, forward_value(rule, args, data), cotangent, seed))
+    return Report(Origin.of(rule), point, judge(rule, point, seed=seed), seed)
+
+
+def check(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **data: Any) -> Report:
+    """Judge a rule at one point; raise unless it passes.
+
+    Parameters are those of `examine`. Outside Hypothesis a failure is kept under ``.gradcheck/failures``, and the
+    message says how to run it again; inside ``@given`` the pytest plugin keeps the shrunk one.
+
+    Returns
+    -------
+    Report
+        Of a pass; ``print`` it for the one line that tells what the pass is worth.
+
+    Raises
+    ------
+    GradientMismatch
+        If the gradient is wrong; an AssertionError with ``report``.
+    GradientUndecided
+        If nothing available could judge it; an AssertionError with ``report``.
+    InvalidArgument, RuleError
+        As in `examine`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcheck import from_loss
+    >>> rule = from_loss(lambda w: np.sum(w**3), lambda w: 3 * w**2, name="cube")
+    >>> bool(check(rule, np.array([2.0])))
+    True
+    """
+    __tracebackhide__ = True
+    report = examine(rule, *args, cotangent=cotangent, seed=seed, **data)
+    if not report:
+        raise failure(report if _in_hypothesis() else keep(report))
+    return report
+
+
+def _in_hypothesis() -> bool:
+    from hypothesis import currently_in_test_context
+
+    return currently_in_test_context()
+
+
+def failure(report: Report) -> GradientMismatch | GradientUndecided:
+    """Make the exception that a report stands for."""
+    return GradientMismatch(report) if report.outcome is Outcome.FAIL else GradientUndecided(report)
+
+
+def require_rule(value: Any, what: str = "the first argument") -> None:
+    """Refuse what is no rule."""
+    if not isinstance(value, Rule):
+        raise InvalidArgument(
+            f"{what} must be a rule, got {type(value).__name__}; make one: "
+            "gradcheck.from_loss(loss, grad) or gradcheck.from_vjp(fun, vjp)"
+        )
+
+
+def natural(name: str, value: Any, least: int = 0) -> int:
+    """Take an integer from ``least`` up, and nothing that is merely like one."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InvalidArgument(
+            f"{name} must be an integer from {least} up, got {name}={value!r} ({type(value).__name__})"
+        )
+    return int(value)
+
+
+def _as_array(name: str, value: Any) -> Any:
+    """Take nested lists of numbers for the array they spell; leave trees of arrays alone."""
+    if not isinstance(value, list) or any(hasattr(leaf, "dtype") for leaf in leaves_of(value)):
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InvalidArgument(f"{name} is a nested list that is ragged and spells no array: {error}") from None
+    return array if array.dtype.kind in "biuf" else value
+
+
+def _cotangent(rule: Rule, value: Any, given: Any, seed: int) -> Any:
+    """Hold a given cotangent to the shape of the rule's value, or draw one."""
+    import jax
+
+    if not rule.takes_cotangent:
+        if any(np.any(np.asarray(leaf) != 1) for leaf in leaves_of(given)):
+            raise InvalidArgument(
+                f"{rule.name} is a pair of loss and gradient and takes no cotangent; leave cotangent= out"
+            )
+        return np.ones_like(value)
+    if given is None:
+        rng = np.random.default_rng(seed)
+        return jax.tree_util.tree_map(lambda v: rng.choice(_COTANGENT_STEPS, v.shape).astype(v.dtype), value)
+    cotangent = jax.tree_util.tree_map(np.asarray, _as_array("cotangent", given))
+    due, got = (jax.tree_util.tree_map(np.shape, tree) for tree in (value, cotangent))
+    if due != got:
+        raise InvalidArgument(f"cotangent must be shaped like the value of {rule.name}, {due}, got {got}")
+    return jax.tree_util.tree_map(_like, cotangent, value)
+
+
+def _like(cotangent: Array, value: Array) -> Array:
+    """Give a cotangent the dtype of what it belongs to."""
+    if cotangent.dtype.kind not in "biu" and not is_float(cotangent.dtype):
+        raise InvalidArgument(f"cotangent must be made of real numbers, got {cotangent.dtype}{cotangent.shape}")
+    with np.errstate(over="ignore"):
+        cast = cotangent.astype(value.dtype)
+    if not np.all(np.isfinite(cast)):
+        raise InvalidArgument(f"cotangent must be finite in {value.dtype}, got {cotangent}")
+    return cast
+
+
+def forward_value(rule: Rule, args: tuple[Any, ...], data: dict[str, Any]) -> Any:
+    """Run the rule once to learn the structure of its value, on copies, and refuse values that have no derivative."""
+    import jax
+
+    try:
+        fresh = jax.tree_util.tree_map(lambda a: a.copy() if isinstance(a, np.ndarray) else a, (args, data))
+    except ValueError as error:
+        raise InvalidArgument(
+            f"{rule.name}: its arguments hold a dict whose keys cannot be sorted; use strings alone ({error})"
+        ) from None
+    try:
+        out = rule(*fresh[0], **fresh[1])[0]
+    except (InvalidArgument, RuleError):
+        raise
+    except Exception as error:
+        if is_signal(error):
+            raise
+        shown = ", ".join(f"{rule.label(i)} {_described(a)}" for i, a in enumerate(args))
+        raise RuleError(
+            f"{rule.name}: the forward raised {type(error).__name__}: {error}\n  called with {shown}"
+        ) from error
+    value = jax.tree_util.tree_map(np.asarray, out)
+    _require_floats(rule, value)
+    return value
+
+
+def _require_floats(rule: Rule, value: Any) -> None:
+    leaves = leaves_of(value)
+    if not leaves:
+        raise InvalidArgument(
+            f"{rule.name}: the forward returns {value!r}, which holds no array; does it end without a return?"
+        )
+    for leaf in leaves:
+        if not is_float(leaf.dtype):
+            raise InvalidArgument(
+                f"{rule.name}: the forward returns {leaf.dtype}{leaf.shape}; "
+                "a derivative needs a real floating-point value"
+            )
+    bare = isinstance(value, np.ndarray)
+    if not rule.takes_cotangent and not (bare and value.shape == ()):
+        shown = f"has shape {value.shape}" if bare else f"is a {type(value).__name__}"
+        raise InvalidArgument(
+            f"{rule.name}: the loss {shown}, but from_loss wants a scalar; "
+            "reduce it, or use gradcheck.from_vjp(fun, vjp) for values that are arrays"
+        )
+
+
+def _described(value: Any) -> str:
+    return f"{value.dtype}{value.shape}" if isinstance(value, np.ndarray) else type(value).__name__

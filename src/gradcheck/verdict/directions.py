@@ -1,0 +1,72 @@
+"""Second opinions along a few seeded directions: cheap whatever the number of entries, and independent of autodiff."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck.oracles import complex_step, finite_difference
+from gradcheck.oracles.contraction import Contraction
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.tree import Array
+from gradcheck.verdict.outcome import Vote
+
+__all__ = ["Slope", "coordinate", "directions", "slopes"]
+
+_COUNT = 2
+# Multiples of 1/8 with mixed signs: exact in every dtype and short in messages. No zeros, which would hide entries.
+_STEPS = np.array([k / 8 for k in range(-8, 9) if k])
+
+
+@dataclass(frozen=True, eq=False)
+class Slope:
+    """An estimate of <gradient, direction>, the direction cut into arrays shaped like the differentiated leaves."""
+
+    direction: tuple[Array, ...]
+    estimate: Estimate
+
+    def agrees(self, gradient: Sequence[Array], errors: Sequence[Array]) -> bool | None:
+        """Whether a gradient, each entry of which may be off by its error, has this slope; None if that is unknown."""
+        if not self.estimate.known:
+            return None
+        with np.errstate(all="ignore"):
+            doubt = sum(float(np.vdot(e, np.abs(v))) for e, v in zip(errors, self.direction, strict=True))
+            away = abs(self._slope(gradient) - float(self.estimate.value))
+        return bool(away <= float(self.estimate.error) + doubt)
+
+    def vote(self, gradient: Sequence[Array], errors: Sequence[Array]) -> Vote:
+        """Say what this estimate makes of a gradient."""
+        agrees, estimate = self.agrees(gradient, errors), self.estimate
+        if agrees is None:
+            return Vote(estimate.oracle, None, estimate.detail)
+        text = f"{self._slope(gradient):.9g} along a random direction, estimate {float(estimate.value):.9g}"
+        return Vote(estimate.oracle, agrees, f"{text} ± {float(estimate.error):.1e} ({estimate.detail})")
+
+    def _slope(self, gradient: Sequence[Array]) -> float:
+        return sum(float(np.vdot(g, v)) for g, v in zip(gradient, self.direction, strict=True))
+
+
+def directions(contraction: Contraction, seed: int) -> list[Array]:
+    """Draw directions for all differentiated entries at once, entries in [-1, 1]."""
+    rng = np.random.default_rng([seed, contraction.origin.size])
+    return [rng.choice(_STEPS, contraction.origin.size) for _ in range(_COUNT)]
+
+
+def slopes(contraction: Contraction, vectors: Sequence[Array], *, complex_too: bool) -> list[Slope]:
+    """Estimate the slope along each vector by finite differences, and by complex steps where asked for."""
+    found = []
+    for vector in vectors:
+        direction = tuple(contraction.split(vector))
+        found.append(Slope(direction, finite_difference.directional(contraction, contraction.origin, vector)))
+        if complex_too:
+            found.append(Slope(direction, complex_step.directional(contraction, contraction.origin, vector)))
+    return found
+
+
+def coordinate(contraction: Contraction, k: int) -> Array:
+    """Give the direction of one entry, counted through all differentiated leaves laid end to end."""
+    vector = np.zeros(contraction.origin.size)
+    vector[k] = 1.0
+    return vector

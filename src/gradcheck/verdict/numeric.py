@@ -1,0 +1,167 @@
+"""Judging without a reference: complex steps or finite differences of the user's own forward, entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from gradcheck.laws import Breach, ask
+from gradcheck.oracles import complex_step, finite_difference
+from gradcheck.oracles.contraction import Contraction
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.rule import Point, Rule
+from gradcheck.tree import Array, Flat, flatten, in_float64, with_leaves
+from gradcheck.verdict.allowance import allowed_difference, precision_of
+from gradcheck.verdict.conclude import conclude
+from gradcheck.verdict.directions import Slope, coordinate, directions, slopes
+from gradcheck.verdict.outcome import Discrepancy, Grade, Outcome, Precision, Verdict, Vote, as_float64
+
+__all__ = ["COMPLEX_STEP", "KINKS", "by_differences", "explained_by_kinks"]
+
+COMPLEX_STEP = "complex step"
+KINKS = "every entry that differs sits on a kink, and the rule's value lies between the one-sided derivatives there"
+# Each entry costs about a dozen runs of the forward. Beyond this many, a seeded sample stands for the rest, which
+# the directions still cover; the report says so.
+ENTRIES = 256
+_KINKS_ASKED = 16
+
+
+def by_differences(
+    rule: Rule,
+    point: Point,
+    analytic: Sequence[Array],
+    contraction: Contraction,
+    precisions: Sequence[Precision],
+    abstentions: Sequence[Vote],
+) -> Verdict:
+    """Judge a rule by numbers computed from its own forward.
+
+    Complex steps are exact to rounding, but only for analytic code, which evaluation alone cannot prove; so they are
+    used where finite differences confirm them along random directions.
+    """
+    along = slopes(contraction, directions(contraction, 0), complex_too=True)
+    oracle = _trusted(along)
+    if oracle is None:
+        why = next((s.estimate.detail for s in along), "")
+        reasons = "; ".join(v.detail for v in abstentions)
+        return Verdict(Outcome.UNDECIDED, f"no oracle can judge here: finite differences: {why}; autodiff: {reasons}",
+                       votes=tuple(abstentions))  # fmt: skip
+    chosen = _sample(contraction.origin.size)
+    step = complex_step.directional if oracle == COMPLEX_STEP else finite_difference.directional
+    estimates = [step(contraction, contraction.origin, coordinate(contraction, int(k))) for k in chosen]
+    discrepancies = _compared(contraction, analytic, chosen, estimates, precisions)
+    rounding = [d.allowed - d.error for d in discrepancies]
+    votes = [*abstentions, *(slope.vote(analytic, rounding) for slope in along)]
+    notes = [f"judged by {oracle} of the forward itself"]
+    if len(chosen) < contraction.origin.size:
+        notes.append(
+            f"{len(chosen)} of {contraction.origin.size} entries compared singly, the others along random directions"
+        )
+    wrong = any(np.any(d.wrong) for d in discrepancies)
+    if not wrong and any(v.agrees is False for v in votes):
+        return Verdict(Outcome.FAIL, "the gradient disagrees with differences along a random direction",
+                       discrepancies, tuple(votes), notes=tuple(notes))  # fmt: skip
+    if not wrong:
+        return conclude(discrepancies, votes, notes)
+    if explained_by_kinks(contraction, discrepancies):
+        return Verdict(Outcome.UNDECIDED, KINKS, discrepancies, tuple(votes), notes=tuple(notes))
+    narrow = [p for p in precisions if p.name != "float64"]
+    if narrow and _right_in_float64(rule, point, contraction, chosen, estimates):
+        return Verdict(Outcome.UNDECIDED, f"in float64 the rule agrees; whether rounding explains its {narrow[0].name} "
+                       "answer needs a reference: pass reference=, the forward in jax.numpy",
+                       discrepancies, tuple(votes), notes=tuple(notes))  # fmt: skip
+    return Verdict(Outcome.FAIL, "entries differ from the differences of the forward by more than their error",
+                   discrepancies, tuple(votes), notes=tuple(notes))  # fmt: skip
+
+
+def _trusted(along: Sequence[Slope]) -> str | None:
+    differences = [s.estimate for s in along if s.estimate.oracle != COMPLEX_STEP]
+    complexes = [s.estimate for s in along if s.estimate.oracle == COMPLEX_STEP]
+    if not all(d.known for d in differences):
+        return None
+    if all(c.known for c in complexes) and all(
+        abs(float(c.value - d.value)) <= float(c.error + d.error) for c, d in zip(complexes, differences, strict=True)
+    ):
+        return COMPLEX_STEP
+    return differences[0].oracle
+
+
+def _sample(size: int) -> Array:
+    if size <= ENTRIES:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(size).choice(size, ENTRIES, replace=False))
+
+
+def _compared(
+    contraction: Contraction,
+    analytic: Sequence[Array],
+    chosen: Array,
+    estimates: Sequence[Estimate],
+    precisions: Sequence[Precision],
+) -> tuple[Discrepancy, ...]:
+    """Lay the estimates out as arrays. Entries that were not chosen take the rule's own value and are marked."""
+    value = np.concatenate([a.ravel() for a in analytic])
+    error = np.zeros(value.size)
+    value[chosen] = [float(e.value) for e in estimates]
+    error[chosen] = [float(e.error) for e in estimates]
+    found = []
+    pairs = zip(
+        contraction.leaves,
+        analytic,
+        contraction.split(value),
+        contraction.split(error),
+        precisions,
+        strict=True,
+    )
+    for leaf, mine, reference, doubt, precision in pairs:
+        with np.errstate(all="ignore"):
+            allowed = allowed_difference(reference, doubt, precision)
+            within = np.abs(mine - reference) <= allowed
+        grade = np.where(within, Grade.ENTRY_WISE, Grade.WRONG)
+        grade = np.where(np.isnan(allowed), Grade.UNKNOWN, grade)
+        grade = np.where(~np.isfinite(mine) & np.isfinite(reference), Grade.WRONG, grade)
+        complete = len(chosen) == value.size
+        found.append(
+            Discrepancy(
+                leaf.path, mine, reference, doubt, allowed, allowed, grade, precision, np.abs(reference), complete
+            )
+        )
+    return tuple(found)
+
+
+def _right_in_float64(
+    rule: Rule, point: Point, contraction: Contraction, chosen: Array, estimates: Sequence[Estimate]
+) -> bool:
+    """Whether the same rule, asked in float64, agrees with the estimates."""
+    flat = flatten(rule, point)
+    wide = Flat(flat.tree, tuple(in_float64(flat.leaves)), flat.differentiated)
+    args, kwargs = with_leaves(wide, {})
+    import jax
+
+    wide_point = replace(point, args=args, kwargs=kwargs, cotangent=jax.tree_util.tree_map(as_float64, point.cotangent))
+    answer = ask(rule, wide_point, flatten(rule, wide_point))
+    if isinstance(answer, Breach) or any(c is None for c in answer.cotangents):
+        return False
+    float64 = precision_of(np.dtype(np.float64))
+    again = [as_float64(c) for c in answer.cotangents]
+    compared = _compared(contraction, again, chosen, estimates, [float64] * len(again))
+    return not any(np.any(d.wrong) for d in compared)
+
+
+def explained_by_kinks(contraction: Contraction, discrepancies: Sequence[Discrepancy]) -> bool:
+    """Whether each wrong entry sits on a kink with the rule's value between the one-sided derivatives."""
+    offsets = np.cumsum([0, *(leaf.array.size for leaf in contraction.leaves)])
+    start = {leaf.path: int(o) for leaf, o in zip(contraction.leaves, offsets[:-1], strict=True)}
+    for d in discrepancies:
+        wrong = np.flatnonzero(d.wrong)
+        if len(wrong) > _KINKS_ASKED:
+            return False
+        for k in wrong:
+            direction = coordinate(contraction, start[d.path] + int(k))
+            estimate = finite_difference.directional(contraction, contraction.origin, direction)
+            between = abs(float(d.analytic.flat[k]) - float(estimate.value)) <= float(estimate.error)
+            if not (estimate.kink and between):
+                return False
+    return True

@@ -1,0 +1,175 @@
+"""The nouns of an answer: how one array compares, who voted, and what follows."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gradcheck.laws import Breach
+from gradcheck.tree import Array
+
+__all__ = ["Discrepancy", "Grade", "Outcome", "Precision", "Verdict", "Vote", "as_float64", "rowmax"]
+
+
+class Outcome(enum.Enum):
+    """What a check concludes. Only PASS counts as true."""
+
+    PASS = "PASS"  # noqa: S105  not a password
+    FAIL = "FAIL"
+    UNDECIDED = "UNDECIDED"
+
+    def __bool__(self) -> bool:
+        return self is Outcome.PASS
+
+
+class Grade(enum.IntEnum):
+    """How accurate an entry is, best last."""
+
+    UNKNOWN = 0  # the reference or its error is not known there
+    WRONG = 1
+    KINK = 2  # one of several derivatives, each right on its side of a kink
+    LOSSY = 3  # off by the rule's own rounding, which scatters and is as large as its inputs explain
+    NORM_WISE = 4  # within what the rounding of the largest entries of its row explains
+    ENTRY_WISE = 5  # within what the rounding of its own summands explains
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A floating-point dtype: its unit round-off, and the magnitude below which numbers lose precision or vanish."""
+
+    name: str
+    unit: float
+    tiny: float
+
+
+@dataclass(frozen=True, eq=False)
+class Discrepancy:
+    """One differentiated array, compared entry by entry. All arrays have its shape, in float64.
+
+    ``allowed`` is the allowance that each entry kept, or exceeded, the reference's own ``error`` included, and
+    ``limit`` the widest, beyond which an entry is wrong; ``summands`` is the size of what each entry is the sum of;
+    ``precision`` is that of the rule's result.
+    """
+
+    path: str
+    analytic: Array
+    reference: Array
+    error: Array
+    allowed: Array
+    limit: Array
+    grade: Array
+    precision: Precision
+    summands: Array
+    complete: bool = True  # False where only a sample of the entries was compared; the others are graded ENTRY_WISE
+
+    @cached_property
+    def difference(self) -> Array:
+        """``|analytic - reference|``; infinite where the analytic entry is not finite and the reference is."""
+        with np.errstate(all="ignore"):
+            difference = np.abs(self.analytic - self.reference)
+        return np.where(~np.isfinite(self.analytic) & np.isfinite(self.reference), np.inf, difference)
+
+    @cached_property
+    def wrong(self) -> Array:
+        """Entries that are wrong."""
+        return np.asarray(self.grade == Grade.WRONG)
+
+    @cached_property
+    def unknown(self) -> Array:
+        """Entries that nothing could judge."""
+        return np.asarray(self.grade == Grade.UNKNOWN)
+
+    @cached_property
+    def resolved(self) -> Array:
+        """Entries whose true value is larger than their allowance, so that losing them would have been seen."""
+        return np.asarray(np.abs(self.reference) > self.allowed)
+
+    @cached_property
+    def nonzero(self) -> Array:
+        """Entries whose true value is certainly not zero, nor so small that the precision rounds it to zero."""
+        return np.asarray(np.abs(self.reference) > self.error + self.precision.tiny)
+
+    @cached_property
+    def vacuous(self) -> bool:
+        """Whether no entry is resolved although the truth is not zero: agreement here would mean nothing."""
+        return bool(np.any(self.nonzero)) and not bool(np.any(self.resolved))
+
+    @cached_property
+    def seen(self) -> float:
+        """The smallest relative error of the whole array that would have been called wrong; inf for none."""
+        with np.errstate(all="ignore"):
+            ratio = self.limit / np.abs(self.reference)
+        return float(np.min(ratio, initial=np.inf, where=np.isfinite(ratio)))
+
+    @cached_property
+    def worst_ulps(self) -> float:
+        """The largest difference, in ulps of an entry's summands, or of its row's where only that is accurate."""
+        size = np.maximum(np.abs(self.reference), self.summands)
+        size = np.where(self.grade == Grade.NORM_WISE, rowmax(size), size)
+        scale = np.maximum(2 * self.precision.unit * size, self.precision.tiny)
+        known = self.grade > Grade.LOSSY  # what is lossy is known to be off by more, and said apart
+        return float(np.max(self.difference[known] / scale[known], initial=0.0))
+
+    def worst(self, count: int) -> list[tuple[int, ...]]:
+        """Index the entries farthest beyond their allowance, worst first."""
+        with np.errstate(all="ignore"):
+            excess = np.where(self.wrong, self.difference / np.maximum(self.allowed, np.finfo(float).tiny), -1.0)
+        order = np.argsort(-excess, axis=None, kind="stable")[: min(count, int(self.wrong.sum()))]
+        return [tuple(int(i) for i in np.unravel_index(k, excess.shape)) for k in order]
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One oracle's word: whether it agrees with the rule (None if it abstains), and why or how closely."""
+
+    oracle: str
+    agrees: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What is concluded about a rule at one point, with all the evidence."""
+
+    outcome: Outcome
+    reason: str
+    discrepancies: tuple[Discrepancy, ...] = ()
+    votes: tuple[Vote, ...] = ()
+    breach: Breach | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether it is undecided only because nothing of some array was large enough to be judged at this point."""
+        return self.outcome is Outcome.UNDECIDED and any(d.vacuous for d in self.discrepancies)
+
+    @property
+    def grade(self) -> str:
+        """The grade of the whole: that of its worst entry, those on a kink apart."""
+        grades = [int(g.min()) for d in self.discrepancies if (g := d.grade[d.grade != Grade.KINK]).size]
+        return Grade(min(grades)).name.lower().replace("_", "-") if grades else "no entries"
+
+    @property
+    def seen(self) -> float:
+        """The smallest relative error that would have been seen in the least resolved array."""
+        seen = [d.seen for d in self.discrepancies if d.grade.size and np.any(d.nonzero)]
+        return max(seen, default=float("inf"))
+
+    @property
+    def worst_ulps(self) -> float:
+        """The largest difference, in ulps of the summands."""
+        return max((d.worst_ulps for d in self.discrepancies), default=0.0)
+
+
+def rowmax(x: Array) -> Array:
+    """Spread the largest entry of each row (along the last axis) over the row."""
+    return np.broadcast_to(x.max(axis=-1, keepdims=True), x.shape) if x.ndim and x.size else x
+
+
+def as_float64(array: Any) -> Array:
+    """Widen any floating-point array to float64, exactly."""
+    return np.asarray(array, dtype=np.float64)
