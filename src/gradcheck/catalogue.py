@@ -124,11 +124,10 @@ def entries() -> Iterator[Entry]:
         _params_cases,
     )
     for activation in ("relu", "sigmoid", "tanh"):
-        options = {"activation": activation, "l2": 0.001}
         yield _entry(
             f"mlp/{activation}",
-            partial(derivations.mlp, **options),
-            partial(_mlp, **options),
+            partial(derivations.mlp, activation=activation, l2=0.001),
+            partial(_mlp, activation=activation, l2=0.001),
             _mlp_cases,
             argnums=0,
         )

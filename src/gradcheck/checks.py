@@ -180,6 +180,8 @@ def forward_value(rule: Rule, args: tuple[Any, ...], data: dict[str, Any]) -> An
         raise InvalidArgument(
             f"{rule.name}: its arguments hold a dict whose keys cannot be sorted; use strings alone ({error})"
         ) from None
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves_of(fresh)):
+        raise InvalidArgument(f"{rule.name}: an argument is being traced by JAX; check outside of jit, grad and vmap")
     try:
         out = rule(*fresh[0], **fresh[1])[0]
     except (InvalidArgument, RuleError):

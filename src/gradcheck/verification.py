@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -52,7 +51,7 @@ def verify(
     examples : int, optional
         How many points to draw; by default what the settings say (100).
     seed : int, optional
-        Makes the draws repeatable.
+        Makes the draws repeatable. Hypothesis then leaves its database out, whose failures would come first.
     settings : hypothesis.settings, optional
         Anything else; the deadline is always off, since the first check of a new pattern traces a program.
     **data
@@ -175,6 +174,7 @@ class _Run:
         self.resolved: set[str] = set()
         self.verdicts: list[tuple[str, float, float]] = []
         self.regimes: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
 
     def one(self, case: tuple[Any, ...], cotangent: Any) -> None:
         """Judge one example. Only a FAIL raises: an undecided point must not hide a wrong one behind it."""
@@ -184,6 +184,7 @@ class _Run:
         if self.failed is None:  # what Hypothesis tries while it shrinks is no evidence of coverage
             self.examples += 1
             self.regimes.update(getattr(case, "regimes", ()))
+            self.notes.update(report.verdict.notes)
         if report.outcome is Outcome.FAIL:
             self.failed = report
             raise failure(report)
@@ -203,8 +204,9 @@ class _Run:
             _require_tuple(case)
             self.one(case, _drawn_cotangent(self.rule, case, self.data, data))
 
-        # Hypothesis files what it finds under a digest that includes the name, so each rule keeps its own database
-        body.__name__ = body.__qualname__ = "verify_" + re.sub(r"\W", "_", self.rule.name)
+        # Hypothesis files what it finds under the source of the test, the same for all rules, and this, which its own
+        # pytest plugin tells parametrised tests apart by
+        vars(body)["_hypothesis_internal_add_digest"] = self.rule.name.encode()
         test = settings(hypothesis.given(case=cases, data=st.data())(body))
         if seed is not None:
             test = hypothesis.seed(seed)(test)
@@ -259,6 +261,7 @@ class _Run:
             max((ulps for _, ulps, _ in self.verdicts), default=0.0),
             float(np.median(seen)) if seen else float("inf"),
             {name: self.regimes[name] for name in REGIMES} if self.regimes else {},
+            dict(self.notes),
         )
 
 

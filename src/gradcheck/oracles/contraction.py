@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from gradcheck.tree import Array, Flat, in_float64, leaves_of, with_leaves
 
 __all__ = ["Contraction"]
+
+_UNIT = 2.0**-53  # round-off of float64, in which it runs
 
 
 class Contraction:
@@ -55,8 +58,15 @@ class Contraction:
         with np.errstate(all="ignore"):
             return sum(np.sum(c * v) for c, v in zip(self.cotangents, self.values(vector), strict=True))
 
-    def summands(self) -> float:
-        """Size of what the contraction sums: the floor of its rounding noise, per unit round-off."""
+    @cached_property
+    def noise(self) -> float:
+        """Rounding of the value itself: half an ulp of what it sums up."""
         with np.errstate(all="ignore"):
             values = self.values(self.origin)
-            return float(sum(np.sum(np.abs(c * v)) for c, v in zip(self.cotangents, values, strict=True)))
+            return _UNIT * float(sum(np.sum(np.abs(c * v)) for c, v in zip(self.cotangents, values, strict=True)))
+
+    @cached_property
+    def absorbed(self) -> float:
+        """How large a term may be and still vanish beside numbers of the size of the inputs."""
+        largest = float(np.max(np.abs(self.origin), initial=0.0, where=np.isfinite(self.origin)))
+        return _UNIT * max(largest, 1.0) * float(sum(np.sum(np.abs(c)) for c in self.cotangents))

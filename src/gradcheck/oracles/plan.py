@@ -126,7 +126,7 @@ class Plan:
         if not self._close_call(plain, unit):
             return []
         rng = np.random.default_rng(seed)
-        found = []
+        found: list[tuple[Array, ...]] = []
         primals = len(inputs) - self.n_values
         slots = [slot for step in self.steps for slot in step.writes if _is_discrete(plain[slot])]
         for run in range(runs):

@@ -50,7 +50,8 @@ def with_jax_numpy(function: Function) -> Function:
 
     Returns the same object where nothing in it refers to NumPy.
     """
-    return _remake(function, {})
+    remade: Function = _remake(function, {})
+    return remade
 
 
 def _remake(value: Any, memo: dict[int, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from gradcheck.oracles.estimate import Estimate
 from gradcheck.tree import Array
 from gradcheck.verdict.outcome import Vote
 
-__all__ = ["Slope", "coordinate", "directions", "slopes"]
+__all__ = ["Slope", "coordinate", "difference", "directions", "slopes"]
 
 _COUNT = 2
 # Multiples of 1/8 with mixed signs: exact in every dtype and short in messages. No zeros, which would hide entries.
@@ -59,10 +59,22 @@ def slopes(contraction: Contraction, vectors: Sequence[Array], *, complex_too: b
     found = []
     for vector in vectors:
         direction = tuple(contraction.split(vector))
-        found.append(Slope(direction, finite_difference.directional(contraction, contraction.origin, vector)))
+        found.append(Slope(direction, difference(contraction, vector)))
         if complex_too:
             found.append(Slope(direction, complex_step.directional(contraction, contraction.origin, vector)))
     return found
+
+
+def difference(contraction: Contraction, vector: Array) -> Estimate:
+    """Estimate the slope along a vector by finite differences.
+
+    Where the forward does not react at all (log(1 + exp(-50)) is exactly 0), the slope is zero only up to what it
+    absorbs, which no evaluation can show.
+    """
+    estimate = finite_difference.directional(contraction, contraction.origin, vector, noise=contraction.noise)
+    if estimate.value != 0 or not estimate.known:
+        return estimate
+    return replace(estimate, error=np.maximum(estimate.error, contraction.absorbed))
 
 
 def coordinate(contraction: Contraction, k: int) -> Array:

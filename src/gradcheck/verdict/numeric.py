@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck.laws import Breach, ask
-from gradcheck.oracles import complex_step, finite_difference
+from gradcheck.oracles import complex_step
 from gradcheck.oracles.contraction import Contraction
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.rule import Point, Rule
 from gradcheck.tree import Array, Flat, flatten, in_float64, with_leaves
 from gradcheck.verdict.allowance import allowed_difference, precision_of
 from gradcheck.verdict.conclude import conclude
-from gradcheck.verdict.directions import Slope, coordinate, directions, slopes
+from gradcheck.verdict.directions import Slope, coordinate, difference, directions, slopes
 from gradcheck.verdict.outcome import Discrepancy, Grade, Outcome, Precision, Verdict, Vote, as_float64
 
 __all__ = ["COMPLEX_STEP", "KINKS", "by_differences", "explained_by_kinks"]
@@ -49,8 +49,11 @@ def by_differences(
         return Verdict(Outcome.UNDECIDED, f"no oracle can judge here: finite differences: {why}; autodiff: {reasons}",
                        votes=tuple(abstentions))  # fmt: skip
     chosen = _sample(contraction.origin.size)
-    step = complex_step.directional if oracle == COMPLEX_STEP else finite_difference.directional
-    estimates = [step(contraction, contraction.origin, coordinate(contraction, int(k))) for k in chosen]
+    vectors = [coordinate(contraction, int(k)) for k in chosen]
+    if oracle == COMPLEX_STEP:
+        estimates = [complex_step.directional(contraction, contraction.origin, v) for v in vectors]
+    else:
+        estimates = [difference(contraction, v) for v in vectors]
     discrepancies = _compared(contraction, analytic, chosen, estimates, precisions)
     rounding = [d.allowed - d.error for d in discrepancies]
     votes = [*abstentions, *(slope.vote(analytic, rounding) for slope in along)]
@@ -160,7 +163,7 @@ def explained_by_kinks(contraction: Contraction, discrepancies: Sequence[Discrep
             return False
         for k in wrong:
             direction = coordinate(contraction, start[d.path] + int(k))
-            estimate = finite_difference.directional(contraction, contraction.origin, direction)
+            estimate = difference(contraction, direction)
             between = abs(float(d.analytic.flat[k]) - float(estimate.value)) <= float(estimate.error)
             if not (estimate.kink and between):
                 return False

@@ -111,7 +111,8 @@ class Discrepancy:
         size = np.maximum(np.abs(self.reference), self.summands)
         size = np.where(self.grade == Grade.NORM_WISE, rowmax(size), size)
         scale = np.maximum(2 * self.precision.unit * size, self.precision.tiny)
-        known = self.grade > Grade.LOSSY  # what is lossy is known to be off by more, and said apart
+        # what is lossy is known to be off by more, and said apart; what no reference resolves has no ulps to count
+        known = (self.grade > Grade.LOSSY) & (np.abs(self.reference) > self.error)
         return float(np.max(self.difference[known] / scale[known], initial=0.0))
 
     def worst(self, count: int) -> list[tuple[int, ...]]:

@@ -1,0 +1,73 @@
+"""The Report: everything one check found out, as data. How it reads is the business of `gradcheck.report.text`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gradcheck.rule import Point, Rule
+from gradcheck.verdict import Outcome, Verdict
+
+__all__ = ["Origin", "Report", "Tally"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a report says of the rule: names only, so that a report can be pickled and kept."""
+
+    name: str
+    maker: str
+    target: tuple[str, ...]
+    argnums: tuple[int, ...] | None
+    takes_cotangent: bool
+
+    @classmethod
+    def of(cls, rule: Rule) -> Origin:
+        """Take down the names of a rule."""
+        return cls(rule.name, rule.maker, rule.target, rule.argnums, rule.takes_cotangent)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a run over many examples adds up to.
+
+    ``regimes`` counts the examples of every regime that the strategies know, 0 those never visited; ``notes`` counts
+    what was noted of single examples, such as who judged where JAX could not.
+    """
+
+    examples: int
+    grade: str
+    worst_ulps: float
+    seen: float
+    regimes: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The answer of a check: true exactly if the gradient passed.
+
+    ``verdict`` holds outcome, reason, discrepancies and votes; ``point`` is where (for a run over many examples,
+    the one that decided, or the last); ``tally`` is there for such a run; ``saved`` is the file a failure was kept in.
+    """
+
+    origin: Origin
+    point: Point
+    verdict: Verdict
+    seed: int = 0
+    tally: Tally | None = None
+    saved: Path | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """PASS, FAIL or UNDECIDED."""
+        return self.verdict.outcome
+
+    def __bool__(self) -> bool:
+        return bool(self.verdict.outcome)
+
+    def __str__(self) -> str:
+        from gradcheck.report.text import render
+
+        return render(self)

@@ -1,0 +1,162 @@
+"""The report as text: what a tired reader needs first, in at most 100 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradcheck.report.code import reproduction
+from gradcheck.report.report import Report, Tally
+from gradcheck.verdict import Discrepancy, Grade, Outcome, Vote
+
+__all__ = ["one_line", "render"]
+
+_WIDTH = 100
+_WORST = 5
+_INDENT = 14
+_MANY = 1e4  # ulps; beyond, digits before the point say nothing
+
+
+def one_line(report: Report) -> str:
+    """Say in one line what a pass is worth, or why there is none."""
+    verdict, tally = report.verdict, report.tally
+    if verdict.outcome is not Outcome.PASS:
+        return f"{verdict.outcome.value} {report.origin.name}: {verdict.reason}"
+    grade, ulps, seen = (
+        (tally.grade, tally.worst_ulps, tally.seen) if tally else (verdict.grade, verdict.worst_ulps, verdict.seen)
+    )
+    parts = [f"PASS {grade}"]
+    if grade != "no entries":
+        parts.append(f"worst {ulps:.1f} ulp" if ulps < _MANY else f"worst {ulps:.0e} ulp")
+        parts.append(f"would have seen {seen:.0e}" if np.isfinite(seen) else "the gradient is zero here")
+    if tally:
+        parts.append(_counted(tally.examples, "example", "examples"))
+        if tally.regimes:
+            parts.append(f"{sum(map(bool, tally.regimes.values()))}/{len(tally.regimes)} regimes")
+    return ", ".join(parts)
+
+
+def render(report: Report) -> str:
+    """Lay a report out. A pass is one line, and a line for each thing noted; anything else says where, what and why."""
+    if report.verdict.outcome is Outcome.PASS:
+        return "\n".join([one_line(report), *_pass_notes(report)])
+    return "\n".join(_lines(report))
+
+
+def _pass_notes(report: Report) -> Iterator[str]:
+    if report.tally is None:
+        notes = dict.fromkeys(report.verdict.notes, "")
+    else:
+        total = report.tally.examples
+        notes = {note: f"in {count} of {total} examples: " for note, count in report.tally.notes.items()}
+        never = [name for name, count in report.tally.regimes.items() if not count]
+        if never:
+            notes[f"never visited: {', '.join(never)}"] = ""
+    for note, where in notes.items():
+        yield from _field("note", f"{where}{note}")
+
+
+def _lines(report: Report) -> Iterator[str]:
+    verdict = report.verdict
+    yield from _wrapped(f"{verdict.outcome.value}: {_gradient_of(report)}", _WIDTH)
+    yield from _field("why", verdict.reason)
+    for discrepancy in verdict.discrepancies:
+        if np.any(discrepancy.wrong | discrepancy.unknown) or verdict.outcome is Outcome.UNDECIDED:
+            yield from _census(discrepancy)
+            yield from _worst_entries(discrepancy)
+    for number, vote in enumerate(verdict.votes):
+        yield from _field("judged by" if not number else "", _vote(vote))
+    for note in verdict.notes:
+        yield from _field("note", note)
+    if report.tally:
+        yield from _field("after", _coverage(report.tally))
+    if report.saved:
+        yield from _field("reproduce", f"gradcheck replay {report.saved}")
+    yield from _field(
+        "" if report.saved else "reproduce", "or paste this test:" if report.saved else "paste this test:"
+    )
+    yield f"\n{reproduction(report)}"  # not indented, so that it can be pasted as it is
+
+
+def _gradient_of(report: Report) -> str:
+    arrays = ", ".join(f"{d.path} {_shape(d)}" for d in report.verdict.discrepancies)
+    return f"{report.origin.name}" + (f", by {arrays}" if arrays else "")
+
+
+def _shape(discrepancy: Discrepancy) -> str:
+    return f"({', '.join(map(str, discrepancy.analytic.shape))})"
+
+
+def _field(label: str, text: str) -> Iterator[str]:
+    lines = _wrapped(text, _WIDTH - _INDENT)
+    if len(label) > _INDENT - 3:
+        yield f"  {label}"
+        label = ""
+    yield f"  {label:<{_INDENT - 2}}{lines[0]}"
+    for line in lines[1:]:
+        yield " " * _INDENT + line
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    # what one copies, such as a path, stays in one piece
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _census(discrepancy: Discrepancy) -> Iterator[str]:
+    grade = discrepancy.grade
+    counts = [_counted(grade.size, "entry", "entries"), f"{int(np.sum(grade == Grade.WRONG))} wrong"]
+    for label, value in (
+        ("norm-wise accurate only", Grade.NORM_WISE),
+        ("on a kink", Grade.KINK),
+        ("that nothing could judge", Grade.UNKNOWN),
+    ):
+        if np.any(grade == value):
+            counts.append(f"{int(np.sum(grade == value))} {label}")
+    counts.append(f"{int(np.sum(~np.isfinite(discrepancy.analytic)))} not finite")
+    counts.append(f"{int(np.sum(~discrepancy.resolved))} not resolved")
+    with np.errstate(all="ignore"):
+        size = float(np.linalg.norm(discrepancy.reference))
+        error = float(np.linalg.norm(discrepancy.analytic - discrepancy.reference))
+    counts.append(
+        f"norm-wise error {error / size:.1e}" if size else f"norm of the error {error:.1e} where the truth is 0"
+    )
+    yield from _field(discrepancy.path, ", ".join(counts))
+
+
+def _worst_entries(discrepancy: Discrepancy) -> Iterator[str]:
+    worst = discrepancy.worst(_WORST)
+    if not worst:
+        return
+    yield f"    {'entry':<16}{'analytic (yours)':>22}{'reference':>22}{'± its error':>12}{'allowed':>10}{'ratio':>12}"
+    for index in worst:
+        analytic, reference = discrepancy.analytic[index], discrepancy.reference[index]
+        with np.errstate(all="ignore"):
+            ratio = np.divide(analytic, reference)
+        name = f"{discrepancy.path}[{', '.join(map(str, index))}]" if index else discrepancy.path
+        if len(name) > 16:
+            yield f"    {name}"
+            name = ""
+        yield (
+            f"    {name:<16}{analytic:>22.14g}{reference:>22.14g}{discrepancy.error[index]:>12.1e}"
+            f"{discrepancy.allowed[index]:>10.1e}{ratio:>12.4g}"
+        )
+    rest = int(discrepancy.wrong.sum()) - len(worst)
+    if rest:
+        yield f"    and {rest} more"
+
+
+def _vote(vote: Vote) -> str:
+    word = {True: "for", False: "against", None: "abstains"}[vote.agrees]
+    return f"{vote.oracle} ({word}): {vote.detail}"
+
+
+def _coverage(tally: Tally) -> str:
+    text = _counted(tally.examples, "example", "examples")
+    visited = sum(map(bool, tally.regimes.values()))
+    return f"{text}, {visited}/{len(tally.regimes)} regimes" if tally.regimes else text

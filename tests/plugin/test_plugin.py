@@ -1,0 +1,216 @@
+"""The plugin, seen from a suite of its own: pytest run by pytest, each run in a fresh interpreter."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gradcheck
+from gradcheck import pytest_plugin
+from gradcheck.report import load_failure
+
+Run = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run pytest in an empty folder, as a user without settings would."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    return lambda *arguments: pytester.runpytest_subprocess(*arguments, timeout=120)
+
+
+FAILING = """
+    import pytest
+    from hypothesis import given, settings, Phase
+    import gradcheck
+    from gradcheck import strategies as gst
+
+    def energy(w, scale):
+        return 0.5 * (scale * w * w).sum()
+
+    def energy_grad(w, scale):
+        return scale * abs(w)
+
+    rule = gradcheck.from_loss(energy, energy_grad)
+
+    @pytest.mark.gradcheck
+    @settings(max_examples=20, deadline=None, phases=[Phase.generate, Phase.shrink], derandomize=True, database=None)
+    @given(gst.arguments(gst.logits(classes=2, rows=1, regimes=["ordinary"]), gst.logits(classes=2, rows=1)))
+    def test_energy(case):
+        gradcheck.check(rule, *case)
+"""
+
+# A suite whose test raises a failure found elsewhere, so that it needs no time to find one.
+RAISING = """
+    import pathlib, pickle
+    import gradcheck
+
+    def _raise():
+        raise pickle.loads(pathlib.Path("failure.pickle").read_bytes())
+
+    def test_one():
+        _raise()
+
+    def test_other():
+        pass
+
+    def test_group():
+        try:
+            _raise()
+        except gradcheck.GradientMismatch as error:
+            raise ExceptionGroup("two", [error, ValueError("another")])
+"""
+
+
+@pytest.fixture(scope="session")
+def failure() -> bytes:
+    """Find a failure, before pytester is there: it forgets what a test has imported, and jax can be imported once."""
+    rule = gradcheck.from_loss(lambda w: (w * w).sum(), lambda w: w, name="square")
+    return pickle.dumps(gradcheck.GradientMismatch(gradcheck.examine(rule, np.array([1.0, -2.0]))))
+
+
+@pytest.fixture
+def raising(failure: bytes, pytester: pytest.Pytester) -> pytest.Pytester:
+    """Write the suite that raises."""
+    (pytester.path / "failure.pickle").write_bytes(failure)
+    pytester.makepyfile(test_raising=RAISING)
+    return pytester
+
+
+def _kept(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.glob(".gradcheck/failures/*"))
+
+
+def test_the_shrunk_failure_is_kept_and_shown(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(test_energy=FAILING)
+    result = run("--strict-markers", "-W", "error", "--junitxml=junit.xml", "-m", "gradcheck")
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines([r"gradcheck: gradcheck [\d.]+, jax [\d.]+, numpy [\d.]+$"])
+    (kept,) = _kept(pytester.path)
+    w = load_failure(pytester.path / kept).args[0]
+    assert w.shape == (1, 2)
+    assert sorted(abs(w.ravel())) in ([0, 0.5], [0, 1]), "shrunk: one simple negative entry"
+    result.stdout.fnmatch_lines(
+        [
+            "E *GradientMismatch: FAIL: test_energy.energy_grad, by w (1, 2)",
+            f"E *  reproduce   gradcheck replay {kept}",
+            "*- gradcheck -*",
+            f"kept: {kept}",
+        ]
+    )
+    assert "GradientMismatch" in (pytester.path / "junit.xml").read_text(encoding="utf-8")
+
+
+def test_failures_in_a_group_are_kept_as_well(raising: pytest.Pytester, run: Run) -> None:
+    result = run()
+    result.assert_outcomes(failed=2, passed=1)
+    (kept,) = _kept(raising.path)
+    result.stdout.fnmatch_lines([f"E *  reproduce   gradcheck replay {kept}", f"kept: {kept}"])
+    result.stdout.fnmatch_lines([f"*|   reproduce   gradcheck replay {kept}", f"kept: {kept}"])
+
+
+def test_failures_are_kept_on_workers_too(raising: pytest.Pytester, run: Run) -> None:
+    pytest.importorskip("xdist")
+    result = run("-n", "2", "-W", "error", "-k", "one or other")
+    result.assert_outcomes(failed=1, passed=1)
+    (kept,) = _kept(raising.path)
+    result.stdout.fnmatch_lines([f"E *  reproduce   gradcheck replay {kept}", f"kept: {kept}"])
+
+
+def test_everything_works_without_it(raising: pytest.Pytester, run: Run) -> None:
+    result = run("-p", "no:gradcheck", "-k", "one or other")
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.no_fnmatch_line("gradcheck: *")
+    assert _kept(raising.path) == []
+
+
+def test_a_folder_that_cannot_be_written_hides_nothing(
+    failure: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = pickle.loads(failure)
+    (tmp_path / ".gradcheck").write_text("in the way", encoding="utf-8")
+    assert list(pytest_plugin._keep(error)) == []
+    (tmp_path / ".gradcheck").unlink()
+    (kept,) = pytest_plugin._keep(error)
+    assert kept == error.report.saved
+    assert list(pytest_plugin._keep(ValueError("another"))) == []
+
+
+PARAMETRIZED = """
+    import pytest
+    from hypothesis import given, settings
+    import gradcheck
+    from gradcheck import strategies as gst
+
+    def square(w): return (w * w).sum()
+    fused = gradcheck.from_loss(square, lambda w: 2 * w, name="here.fused")
+    staged = gradcheck.from_loss(square, lambda w: w + w, name="here.staged")
+    cases = gst.arguments(gst.logits(classes=2, rows=1, regimes=["ordinary"]))
+
+    def quick(test):
+        return settings(max_examples=3, deadline=None)(test)
+
+    @pytest.mark.gradcheck
+    @gradcheck.parametrize([fused, staged], cases)
+    @quick
+    def test_sequence(rule, case):
+        gradcheck.check(rule, *case)
+
+    @quick
+    @gradcheck.parametrize({"one-pass": fused, "bad": staged}, cases)
+    def test_mapping(rule, case):
+        assert rule is fused
+"""
+
+
+def _collected(result: pytest.RunResult) -> list[str]:
+    return [line.partition("::")[2].split(" ")[0] for line in result.outlines if line.startswith("test_many.py::")]
+
+
+def test_parametrized_tests_are_ordinary_ones(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(test_many=PARAMETRIZED)
+    result = run("-v", "-m", "gradcheck or not gradcheck")
+    result.assert_outcomes(passed=3, failed=1)
+    ids = ["test_sequence[fused]", "test_sequence[staged]", "test_mapping[one-pass]", "test_mapping[bad]"]
+    assert _collected(result) == ids
+    assert _collected(run("--collect-only", "-q", "-k", "fused or one-pass")) == [ids[0], ids[2]]
+    assert _collected(run("--collect-only", "-q", "--lf")) == ids[3:]
+
+
+IDLE = """
+    import sys
+
+    def test_nothing_is_imported():
+        brought = {"jax", "numpy", "gradcheck.errors", "gradcheck.report"} & set(sys.modules)
+        assert not brought
+
+    def test_a_failure_brings_nothing_either():
+        assert False
+"""
+
+
+def test_an_idle_plugin_imports_nothing(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(test_idle=IDLE, test_later=IDLE)  # the second file runs after a failure
+    result = run("-p", "no:hypothesispytest", "-p", "no:jaxtyping")
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(["gradcheck: *"])
+
+
+def test_the_header_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package == "jax":
+            raise PackageNotFoundError(package)
+        return "1.2"
+
+    monkeypatch.setattr(pytest_plugin, "version", version)
+    assert pytest_plugin.pytest_report_header() == "gradcheck: gradcheck 1.2, jax not installed, numpy 1.2"
+
+
+def test_the_marker_explains_itself(pytestconfig: pytest.Config) -> None:
+    assert any(line.startswith("gradcheck: checks a hand-written gradient") for line in pytestconfig.getini("markers"))
