@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from gradcheck.rule import Point, Rule, is_float
 from gradcheck.tree import Array, leaves_of
 from gradcheck.verdict import Outcome, judge
 
-__all__ = ["check", "examine", "failure", "forward_value", "natural", "require_rule"]
+__all__ = ["as_arguments", "check", "examine", "failure", "forward_value", "natural", "require_rule"]
 
 # Cotangents for one check: eighths with mixed signs, so exact in every dtype and short in messages; no zeros, which
 # would hide entries, and never 1, which would hide a rule that ignores its cotangent.
@@ -58,8 +59,7 @@ def examine(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **d
     """
     require_rule(rule)
     seed = natural("seed", seed)
-    args = tuple(_as_array(rule.label(i), arg) for i, arg in enumerate(args))
-    rule.differentiated(args)
+    args = as_arguments(rule, args)
     point = Point(args, data, _cotangent(rule, forward_value(rule, args, data), cotangent, seed))
     return Report(Origin.of(rule), point, judge(rule, point, seed=seed), seed)
 
@@ -126,6 +126,13 @@ def natural(name: str, value: Any, least: int = 0) -> int:
             f"{name} must be an integer from {least} up, got {name}={value!r} ({type(value).__name__})"
         )
     return int(value)
+
+
+def as_arguments(rule: Rule, given: Sequence[Any]) -> tuple[Any, ...]:
+    """Take nested lists for arrays, and see that there is something to differentiate."""
+    args = tuple(_as_array(rule.label(i), arg) for i, arg in enumerate(given))
+    rule.differentiated(args)
+    return args
 
 
 def _as_array(name: str, value: Any) -> Any:

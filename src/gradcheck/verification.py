@@ -10,8 +10,8 @@ from unittest import SkipTest
 
 import numpy as np
 
-from gradcheck.checks import examine, failure, forward_value, natural, require_rule
-from gradcheck.errors import GradientMismatch, InvalidArgument
+from gradcheck.checks import as_arguments, examine, failure, forward_value, natural, require_rule
+from gradcheck.errors import GradientMismatch, InvalidArgument, RuleError
 from gradcheck.report import Report, Tally, keep
 from gradcheck.rule import Rule
 from gradcheck.tree import leaves_of
@@ -218,7 +218,10 @@ class _Run:
             raise InvalidArgument(f"{self.rule.name}: Hypothesis cannot draw points to check: {error}") from error
         except (GradientMismatch, errors.Flaky) as error:
             if self.failed is None:
-                raise
+                raise RuleError(
+                    f"{self.rule.name}: what raised at a point did not when that was tried again, so the rule or the "
+                    f"strategy depends on earlier calls: {error}"
+                ) from error
             # it failed once and then not: the rule depends on what was called before
             if isinstance(error, errors.Flaky):
                 verdict = replace(self.failed.verdict, notes=(*self.failed.verdict.notes, _FLAKY))
@@ -280,7 +283,7 @@ def _drawn_cotangent(rule: Rule, case: tuple[Any, ...], data: Mapping[str, Any],
         return None
     from gradcheck.strategies import cotangents
 
-    value = forward_value(rule, case, dict(data))
+    value = forward_value(rule, as_arguments(rule, case), dict(data))
     return draw.draw(cotangents(value), label="cotangent")
 
 
@@ -313,7 +316,7 @@ def _cases(rule: Rule, cases: Any, like: Any, args: Any) -> SearchStrategy[Any]:
                 f"{name} must be a tuple with one entry per argument, got {type(value).__name__}: write {name}=(...,)"
             )
     if like is not None:
-        return strategies.like(*like, vary=rule.argnums)
+        return strategies.like(*as_arguments(rule, like), vary=rule.argnums)
     if args is not None:
         return strategies.arguments(*args)
     return _require_strategy(cases)

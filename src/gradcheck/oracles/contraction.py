@@ -60,13 +60,13 @@ class Contraction:
 
     @cached_property
     def noise(self) -> float:
-        """Rounding of the value itself: half an ulp of what it sums up."""
+        """Rounding that any evaluation may hold: of the value's summands, and of numbers as large as the inputs.
+
+        A forward that subtracts its largest logit rounds at that logit's size. What it absorbs so (log(1 + exp(-50))
+        is exactly 0) leaves no trace in its values, so it cannot be measured there.
+        """
         with np.errstate(all="ignore"):
             values = self.values(self.origin)
-            return _UNIT * float(sum(np.sum(np.abs(c * v)) for c, v in zip(self.cotangents, values, strict=True)))
-
-    @cached_property
-    def absorbed(self) -> float:
-        """How large a term may be and still vanish beside numbers of the size of the inputs."""
-        largest = float(np.max(np.abs(self.origin), initial=0.0, where=np.isfinite(self.origin)))
-        return _UNIT * max(largest, 1.0) * float(sum(np.sum(np.abs(c)) for c in self.cotangents))
+            summed = sum(float(np.sum(np.abs(c * v))) for c, v in zip(self.cotangents, values, strict=True))
+        largest = float(np.max(np.abs(self.origin), initial=1.0, where=np.isfinite(self.origin)))
+        return _UNIT * max(summed, largest * sum(float(np.sum(np.abs(c))) for c in self.cotangents))

@@ -61,7 +61,7 @@ def _remake(value: Any, memo: dict[int, Any]) -> Any:
     import jax.numpy as jnp
 
     if value is np:
-        return jnp
+        return _JaxNumpy("numpy")
     if isinstance(value, types.ModuleType):
         return _jax_module(value)
     if isinstance(value, functools.partial):
@@ -77,6 +77,15 @@ def _remake(value: Any, memo: dict[int, Any]) -> Any:
         name = getattr(value, "__name__", "")
         return getattr(jnp, name, None) or getattr(jax.scipy.special, name, None) or value
     return value
+
+
+class _JaxNumpy(types.ModuleType):
+    """``jax.numpy`` under NumPy's name, with NumPy's own for what has no counterpart (``np.errstate``)."""
+
+    def __getattr__(self, name: str) -> Any:
+        import jax.numpy as jnp
+
+        return getattr(jnp, name) if hasattr(jnp, name) else getattr(np, name)
 
 
 def _belongs_to_numpy(value: Any) -> bool:

@@ -99,11 +99,11 @@ def value_agrees(forward: Array, autodiff: Autodiff, slot: int, precision: Preci
     return bool(np.all(close | same))
 
 
-def allowed_difference(reference: Array, error: Array, precision: Precision) -> Array:
+def allowed_difference(reference: Array, error: Array, precision: Precision, size: float) -> Array:
     """Give the allowance where no program of the reference exists, only numbers with their errors.
 
-    The summands are not known then; the largest entry of a row stands in for them, which is too strict for
-    saturated rows in low precision (the judge asks the rule again in float64 before it calls that wrong).
+    The summands of an entry are not known then. In their place stand the largest entry of its row, and ``size``, that
+    of the numbers which the forward itself adds up: a gradient by hand is a difference of things no smaller.
     """
-    size = np.abs(reference)
-    return error + SAFETY * (precision.unit * (size + rowmax(size)) + precision.tiny)
+    entry = np.abs(reference)
+    return error + SAFETY * (precision.unit * (entry + rowmax(entry) + size) + precision.tiny)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -48,10 +48,10 @@ class Slope:
         return sum(float(np.vdot(g, v)) for g, v in zip(gradient, self.direction, strict=True))
 
 
-def directions(contraction: Contraction, seed: int) -> list[Array]:
+def directions(contraction: Contraction, seed: int, count: int = _COUNT) -> list[Array]:
     """Draw directions for all differentiated entries at once, entries in [-1, 1]."""
     rng = np.random.default_rng([seed, contraction.origin.size])
-    return [rng.choice(_STEPS, contraction.origin.size) for _ in range(_COUNT)]
+    return [rng.choice(_STEPS, contraction.origin.size) for _ in range(count)]
 
 
 def slopes(contraction: Contraction, vectors: Sequence[Array], *, complex_too: bool) -> list[Slope]:
@@ -66,15 +66,8 @@ def slopes(contraction: Contraction, vectors: Sequence[Array], *, complex_too: b
 
 
 def difference(contraction: Contraction, vector: Array) -> Estimate:
-    """Estimate the slope along a vector by finite differences.
-
-    Where the forward does not react at all (log(1 + exp(-50)) is exactly 0), the slope is zero only up to what it
-    absorbs, which no evaluation can show.
-    """
-    estimate = finite_difference.directional(contraction, contraction.origin, vector, noise=contraction.noise)
-    if estimate.value != 0 or not estimate.known:
-        return estimate
-    return replace(estimate, error=np.maximum(estimate.error, contraction.absorbed))
+    """Estimate the slope along a vector by finite differences, at the noise that is in the forward."""
+    return finite_difference.directional(contraction, contraction.origin, vector, noise=contraction.noise)
 
 
 def coordinate(contraction: Contraction, k: int) -> Array:

@@ -60,13 +60,12 @@ def across_kinks(compared: Sequence[Discrepancy], sides: Sequence[Sequence[Array
     return tuple(replace(d, grade=np.where(d.wrong, Grade.KINK, d.grade)) for d in compared)
 
 
-def sides_of(reference: Autodiff, compared: Sequence[Discrepancy], paths: Sequence[str]) -> list[list[Array]]:
-    """Pick out of every side the arrays that were compared."""
+def sides_of(reference: Autodiff, compared: Sequence[Discrepancy]) -> list[tuple[Array, ...]]:
+    """Give the derivatives on the other sides, if comparisons are close there, in the order of ``compared``."""
     unit = max(d.precision.unit for d in compared)
-    wanted = [paths.index(d.path) for d in compared]
     # as many sides as there may be independent choices, so that their span is complete
     runs = 64 + 8 * sum(int(np.sum(d.wrong)) for d in compared)
-    return [[side[i] for i in wanted] for side in reference.sides(unit, min(runs, _MOST_SIDES))]
+    return reference.sides(unit, min(runs, _MOST_SIDES))
 
 
 # Beyond so many independent ties in one example the span may be incomplete, and a right answer be called wrong.

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from gradcheck.laws import Breach, ask
 from gradcheck.oracles import complex_step
 from gradcheck.oracles.contraction import Contraction
 from gradcheck.oracles.estimate import Estimate
-from gradcheck.rule import Point, Rule
-from gradcheck.tree import Array, Flat, flatten, in_float64, with_leaves
-from gradcheck.verdict.allowance import allowed_difference, precision_of
+from gradcheck.tree import Array
+from gradcheck.verdict.allowance import FLOAT64, allowed_difference
+from gradcheck.verdict.case import Case
 from gradcheck.verdict.conclude import conclude
 from gradcheck.verdict.directions import Slope, coordinate, difference, directions, slopes
-from gradcheck.verdict.outcome import Discrepancy, Grade, Outcome, Precision, Verdict, Vote, as_float64
+from gradcheck.verdict.outcome import Discrepancy, Grade, Outcome, Precision, Verdict, Vote
 
 __all__ = ["COMPLEX_STEP", "KINKS", "by_differences", "explained_by_kinks"]
 
@@ -28,55 +27,52 @@ ENTRIES = 256
 _KINKS_ASKED = 16
 
 
-def by_differences(
-    rule: Rule,
-    point: Point,
-    analytic: Sequence[Array],
-    contraction: Contraction,
-    precisions: Sequence[Precision],
-    abstentions: Sequence[Vote],
-) -> Verdict:
+def by_differences(case: Case, before: Sequence[Vote]) -> Verdict:
     """Judge a rule by numbers computed from its own forward.
 
     Complex steps are exact to rounding, but only for analytic code, which evaluation alone cannot prove; so they are
-    used where finite differences confirm them along random directions.
+    used where finite differences confirm them along random directions. ``before`` are the votes of autodiff.
     """
-    along = slopes(contraction, directions(contraction, 0), complex_too=True)
+    contraction = case.contraction
+    along = slopes(contraction, directions(contraction, case.seed), complex_too=True)
     oracle = _trusted(along)
     if oracle is None:
         why = next((s.estimate.detail for s in along), "")
-        reasons = "; ".join(v.detail for v in abstentions)
-        return Verdict(Outcome.UNDECIDED, f"no oracle can judge here: finite differences: {why}; autodiff: {reasons}",
-                       votes=tuple(abstentions))  # fmt: skip
+        reasons = "; ".join(v.detail for v in before)
+        text = f"no oracle can judge here: finite differences: {why}; autodiff: {reasons}"
+        return Verdict(Outcome.UNDECIDED, text, votes=tuple(before))
     chosen = _sample(contraction.origin.size)
     vectors = [coordinate(contraction, int(k)) for k in chosen]
     if oracle == COMPLEX_STEP:
         estimates = [complex_step.directional(contraction, contraction.origin, v) for v in vectors]
     else:
         estimates = [difference(contraction, v) for v in vectors]
-    discrepancies = _compared(contraction, analytic, chosen, estimates, precisions)
-    rounding = [d.allowed - d.error for d in discrepancies]
-    votes = [*abstentions, *(slope.vote(analytic, rounding) for slope in along)]
+    compared = _compared(contraction, case.analytic, chosen, estimates, case.precisions)
+    cast = [slope.vote(case.analytic, [d.allowed - d.error for d in compared]) for slope in along]
     notes = [f"judged by {oracle} of the forward itself"]
     if len(chosen) < contraction.origin.size:
-        notes.append(
-            f"{len(chosen)} of {contraction.origin.size} entries compared singly, the others along random directions"
+        notes.append(f"{len(chosen)} of {contraction.origin.size} entries compared singly, the others along directions")
+    evidence: dict[str, Any] = {"discrepancies": compared, "votes": (*before, *cast), "notes": tuple(notes)}
+    if not any(np.any(d.wrong) for d in compared):
+        if any(vote.agrees is False for vote in cast):
+            return Verdict(Outcome.FAIL, "the gradient disagrees with differences along a random direction", **evidence)
+        if any(d.vacuous for d in compared) and _right_in_float64(case, chosen, estimates) is False:
+            # too small to be judged in its own precision, but not beyond it
+            return Verdict(
+                Outcome.FAIL, "asked in float64, the rule disagrees with differences of the forward", **evidence
+            )
+        return conclude(**evidence)
+    if explained_by_kinks(contraction, compared):
+        return Verdict(Outcome.UNDECIDED, KINKS, **evidence)
+    if _right_in_float64(case, chosen, estimates):
+        text = (
+            f"in float64 the rule agrees; whether rounding explains its {case.coarsest.name} answer needs a "
+            "reference: pass reference=, the forward in jax.numpy"
         )
-    wrong = any(np.any(d.wrong) for d in discrepancies)
-    if not wrong and any(v.agrees is False for v in votes):
-        return Verdict(Outcome.FAIL, "the gradient disagrees with differences along a random direction",
-                       discrepancies, tuple(votes), notes=tuple(notes))  # fmt: skip
-    if not wrong:
-        return conclude(discrepancies, votes, notes)
-    if explained_by_kinks(contraction, discrepancies):
-        return Verdict(Outcome.UNDECIDED, KINKS, discrepancies, tuple(votes), notes=tuple(notes))
-    narrow = [p for p in precisions if p.name != "float64"]
-    if narrow and _right_in_float64(rule, point, contraction, chosen, estimates):
-        return Verdict(Outcome.UNDECIDED, f"in float64 the rule agrees; whether rounding explains its {narrow[0].name} "
-                       "answer needs a reference: pass reference=, the forward in jax.numpy",
-                       discrepancies, tuple(votes), notes=tuple(notes))  # fmt: skip
-    return Verdict(Outcome.FAIL, "entries differ from the differences of the forward by more than their error",
-                   discrepancies, tuple(votes), notes=tuple(notes))  # fmt: skip
+        return Verdict(Outcome.UNDECIDED, text, **evidence)
+    return Verdict(
+        Outcome.FAIL, "entries differ from the differences of the forward by more than their error", **evidence
+    )
 
 
 def _trusted(along: Sequence[Slope]) -> str | None:
@@ -120,7 +116,7 @@ def _compared(
     )
     for leaf, mine, reference, doubt, precision in pairs:
         with np.errstate(all="ignore"):
-            allowed = allowed_difference(reference, doubt, precision)
+            allowed = allowed_difference(reference, doubt, precision, contraction.noise / FLOAT64.unit)
             within = np.abs(mine - reference) <= allowed
         grade = np.where(within, Grade.ENTRY_WISE, Grade.WRONG)
         grade = np.where(np.isnan(allowed), Grade.UNKNOWN, grade)
@@ -134,22 +130,12 @@ def _compared(
     return tuple(found)
 
 
-def _right_in_float64(
-    rule: Rule, point: Point, contraction: Contraction, chosen: Array, estimates: Sequence[Estimate]
-) -> bool:
-    """Whether the same rule, asked in float64, agrees with the estimates."""
-    flat = flatten(rule, point)
-    wide = Flat(flat.tree, tuple(in_float64(flat.leaves)), flat.differentiated)
-    args, kwargs = with_leaves(wide, {})
-    import jax
-
-    wide_point = replace(point, args=args, kwargs=kwargs, cotangent=jax.tree_util.tree_map(as_float64, point.cotangent))
-    answer = ask(rule, wide_point, flatten(rule, wide_point))
-    if isinstance(answer, Breach) or any(c is None for c in answer.cotangents):
-        return False
-    float64 = precision_of(np.dtype(np.float64))
-    again = [as_float64(c) for c in answer.cotangents]
-    compared = _compared(contraction, again, chosen, estimates, [float64] * len(again))
+def _right_in_float64(case: Case, chosen: Array, estimates: Sequence[Estimate]) -> bool | None:
+    """Whether a rule of lower precision, asked in float64, agrees with the estimates; None if it cannot be asked."""
+    again = None if case.coarsest.name == FLOAT64.name else case.answer_in_float64()
+    if again is None:
+        return None
+    compared = _compared(case.contraction, again, chosen, estimates, [FLOAT64] * len(again))
     return not any(np.any(d.wrong) for d in compared)
 
 

@@ -14,19 +14,18 @@ mistake:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from gradcheck.oracles.autodiff import Autodiff
-from gradcheck.tree import Array, Flat
+from gradcheck.tree import Flat
 from gradcheck.verdict.allowance import SAFETY
+from gradcheck.verdict.case import Case
 from gradcheck.verdict.outcome import Discrepancy, Grade, rowmax
 
 __all__ = ["own_rounding"]
-
-Answers = Callable[[Flat], Sequence[Array] | None]
 
 # Neighbours are a relative 2^-10 away, at most an eighth, and at least a few ulps. A few ulps alone would not do in
 # float64: inputs that move along the grid of their own ulps carry a rounding error with them unchanged, and where one
@@ -42,30 +41,24 @@ _ULPS = 4.0
 _STUDENT = 6.0
 
 
-def own_rounding(
-    compared: Sequence[Discrepancy], reference: Autodiff, flat: Flat, answers: Answers, paths: Sequence[str]
-) -> tuple[Discrepancy, ...] | None:
+def own_rounding(case: Case, compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[Discrepancy, ...] | None:
     """Regrade the wrong entries if all of them are off by the rule's own rounding.
 
     Parameters
     ----------
+    case : Case
+        The rule and the point.
     compared : sequence of Discrepancy
         The comparison in which entries are wrong.
     reference : Autodiff
         What it was compared with.
-    flat : Flat
-        The point.
-    answers : callable
-        Asks the rule at another point: one float64 array per compared array, or None if it has no answer there.
-    paths : sequence of str
-        Names of the differentiated leaves, in the order of ``reference.gradient``.
 
     Returns
     -------
     tuple of Discrepancy, or None
         None if some error is too large, or does not scatter.
     """
-    largest = max((float(np.max(np.abs(leaf.array), initial=0.0)) for leaf in flat.differentiated), default=0.0)
+    largest = max((float(np.max(np.abs(leaf.array), initial=0.0)) for leaf in case.flat.differentiated), default=0.0)
     single = [2 * d.precision.unit * max(largest, 1.0) * rowmax(d.summands) for d in compared]
     for d, one in zip(compared, single, strict=True):
         if not np.all(d.difference[d.wrong] <= (d.limit + SAFETY * one)[d.wrong]):
@@ -73,12 +66,11 @@ def own_rounding(
     errors = []
     rng = np.random.default_rng(0)
     for _ in range(_NEIGHBOURS):
-        nearby = _nearby(flat, rng)
-        found = answers(nearby)
+        nearby = _nearby(case.flat, rng)
+        found = case.answer_near(nearby)
         if found is None:
             return None
-        truth = reference.at(nearby)
-        errors.append([a - truth[paths.index(d.path)] for a, d in zip(found, compared, strict=True)])
+        errors.append([a - truth for a, truth in zip(found, reference.at(nearby), strict=True)])
     for k, d in enumerate(compared):
         sample = np.stack([e[k] for e in errors])[:, d.wrong]
         mean, deviation = sample.mean(axis=0), sample.std(axis=0, ddof=1)
