@@ -74,7 +74,8 @@ def test_version(capsys: Captured) -> None:
 def test_0_a_right_gradient(write: Write, capsys: Captured) -> None:
     path = write("mine.py", RIGHT)
     assert _verify(str(path)) == 0
-    line, total = capsys.readouterr().out.splitlines()
+    line, *notes, total = capsys.readouterr().out.splitlines()
+    assert all(note.startswith("  ") for note in notes)  # eight examples do not visit every regime
     assert re.fullmatch(r"mine\.nll_grad +PASS entry-wise, worst .* ulp, .*, 8 examples, .*  \(\d+\.\d s\)", line)
     assert total == "1 verified: 1 passed, 0 failed, 0 undecided"
 

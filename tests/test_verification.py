@@ -443,8 +443,10 @@ def test_a_gradient_of_zero_everywhere_says_so() -> None:
 # --- Hypothesis's database ------------------------------------------------------------------------------------
 
 
-def test_each_rule_keeps_its_own_examples() -> None:
+def test_each_rule_keeps_its_own_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same functions under other names: what one of them saved is nothing to another."""
+    # pytest --hypothesis-seed leaves the database out
+    monkeypatch.setattr("hypothesis.core.global_force_seed", None)
     database = InMemoryExampleDatabase()
     options = settings(database=database, phases=[Phase.reuse, Phase.generate, Phase.shrink], max_examples=50)
     cases = st.integers(0, 10_000).map(lambda n: (np.array([float(n)]),))

@@ -28,6 +28,7 @@ _HOME = {
     "Outcome": "gradcheck.verdict",
     "Report": "gradcheck.report",
     "Rule": "gradcheck.rule",
+    "RuleError": "gradcheck.errors",
 }
 _ROOMS = ("derivations", "errors", "mnist", "strategies")
 
@@ -39,6 +40,7 @@ __all__ = [
     "Outcome",
     "Report",
     "Rule",
+    "RuleError",
     "check",
     "derivations",
     "errors",
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from gradcheck import derivations, errors, mnist, strategies
     from gradcheck.adapters import from_forward_backward, from_loss, from_pullback, from_vjp
     from gradcheck.checks import check, examine
-    from gradcheck.errors import GradcheckError, GradientMismatch, GradientUndecided, InvalidArgument
+    from gradcheck.errors import GradcheckError, GradientMismatch, GradientUndecided, InvalidArgument, RuleError
     from gradcheck.report import Report, load_failure
     from gradcheck.rule import Rule
     from gradcheck.verdict import Outcome

@@ -136,7 +136,7 @@ TABLE: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "scatter": (lambda x, j: (x.at[jnp.arange(2), j].set(0.5), x.at[:, 1].set(0.0), x.at[1].set(x[0])), (X, J)),
 }
 # Primitives that no public function of both JAX versions leads to on its own; what they do is tested beside.
-ELSEWHERE = {"add_any", "copy_p", "dim_as_value"}
+ELSEWHERE = {"add_any", "copy_p", "dim_as_value", "log2", "one_minus_square"}
 
 
 def planned(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Plan:
@@ -185,6 +185,20 @@ def test_the_table_covers_every_primitive() -> None:
 def test_a_wrong_primitive_would_be_seen() -> None:
     mine, truth = evaluated(lambda x: jnp.exp(x), (X,))
     assert not np.allclose(mine[0] * (1 + 1e-12), truth[0], rtol=16 * np.finfo(float).eps, atol=0)
+
+
+@pytest.mark.parametrize("function", [jnp.tanh, jnp.log2], ids=["tanh", "log2"])
+def test_derivatives_whose_primitives_differ_between_versions(function: Callable[[Any], Any]) -> None:
+    def total(x: Any) -> Any:
+        return function(x).sum()
+
+    tree = jax.tree_util.tree_structure(((0,), {}))
+    _, gradient = plan(total, Signature(tree, (Leaf(POSITIVE.shape, "float64", True),))).values(
+        [POSITIVE, np.asarray(1.0)]
+    )
+    with jax.enable_x64(True):
+        truth = jax.grad(total)(jnp.asarray(POSITIVE))
+    np.testing.assert_allclose(gradient, truth, rtol=0, atol=4 * np.finfo(float).eps)  # 1 - tanh^2 is made of ones
 
 
 def test_sizes_and_sums_of_cotangents() -> None:

@@ -50,7 +50,16 @@ def _field(text: str, label: str) -> str:
 )  # fmt: skip
 def test_a_pass_is_one_line(make_report: MakeReport, tally: Tally, line: str) -> None:
     report = make_report(outcome=Outcome.PASS, tally=tally)
-    assert str(report) == one_line(report) == line
+    assert one_line(report) == line
+    assert str(report).splitlines()[0] == line
+
+
+def test_a_pass_notes_what_it_did_not_visit_and_who_judged(make_report: MakeReport) -> None:
+    tally = Tally(100, "entry-wise", 1.0, 3.2e-13, {"ties": 3, "huge": 0}, {"judged by complex step": 7})
+    assert str(make_report(outcome=Outcome.PASS, tally=tally)).splitlines()[1:] == [
+        "  note        in 7 of 100 examples: judged by complex step",
+        "  note        never visited: huge",
+    ]
 
 
 def test_a_pass_at_one_point_tells_of_that_point(make_report: MakeReport, compared: Compared) -> None:
@@ -89,7 +98,7 @@ def test_a_failure_says_what_where_who_and_how_again(make_report: MakeReport, co
         "              complex step (for): close",
         "              differences (abstains): noisy",
         "  note        a note",
-        "  after       12 examples, 1/2 regimes (never: huge)",
+        "  after       12 examples, 1/2 regimes",
         "  reproduce   gradcheck replay .gradcheck/failures/0123456789ab.npz",
         "              or paste this test:",
     ]

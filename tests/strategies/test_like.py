@@ -50,7 +50,7 @@ def test_rows_are_resampled_together(draws: Any) -> None:
 
 def test_rows_of_the_example_move_with_their_labels(draws: Any) -> None:
     z = np.arange(1.0, 6.0)[:, None] * [[1.0, 1.0]]
-    as_given = [(a, i) for a, i in draws(gst.like(z, np.arange(5)), 200) if np.array_equal(a[:, 0], i + 1.0)]
+    as_given = [(a, i) for a, i in draws(gst.like(z, np.arange(5)), 600) if np.array_equal(a[:, 0], i + 1.0)]
     assert len({i.tobytes() for _, i in as_given}) > 5
 
 

@@ -58,5 +58,6 @@ def _one(arguments: argparse.Namespace, name: str, rule: Rule, cases: Any, _how:
     except BaseException:
         print()  # ends the line begun above
         raise
-    print(f"{report}  ({time.perf_counter() - start:.1f} s)")
+    line, *notes = str(report).splitlines()
+    print("\n".join([f"{line}  ({time.perf_counter() - start:.1f} s)", *notes]))
     return report.outcome

@@ -71,7 +71,7 @@ def bind_gather(params: Params) -> Callable[[Array, Array], Array]:
                 fill = np.nan if np.issubdtype(operand.dtype, np.inexact) else np.iinfo(operand.dtype).min
             out = np.where(inside.reshape(inside.shape + (1,) * rank), out, fill)
         kept = [size for axis, size in enumerate(sizes) if axis not in dropped]
-        out = out.reshape(*inside.shape, *kept)  # not squeeze: over no rows a dropped axis has size 0
+        out = out.reshape((*inside.shape, *kept))  # not squeeze: over no rows a dropped axis has size 0
         offset = list(dims.offset_dims)
         return np.moveaxis(out, list(range(batch_rank, out.ndim)), offset) if offset else out
 

@@ -29,5 +29,5 @@ def conclude(discrepancies: Sequence[Discrepancy], votes: Sequence[Vote], notes:
         )
     if vacuous:
         return Verdict(Outcome.UNDECIDED, f"every entry of {', '.join(vacuous)} is smaller than what rounding explains "
-                       "here, so agreement would mean nothing", **evidence)  # fmt: skip
+                       "here, so agreement would mean nothing", vacuous=True, **evidence)  # fmt: skip
     return Verdict(Outcome.PASS, "every entry agrees", **evidence)

@@ -21,6 +21,7 @@ from gradcheck.verdict.directions import Slope, directions, slopes
 from gradcheck.verdict.kinks import across_kinks, sides_of
 from gradcheck.verdict.numeric import COMPLEX_STEP, by_differences
 from gradcheck.verdict.outcome import Discrepancy, Outcome, Verdict, Vote
+from gradcheck.verdict.primal import other_value
 from gradcheck.verdict.rounding import own_rounding
 
 __all__ = ["judge"]
@@ -67,6 +68,8 @@ def judge(rule: Rule, point: Point, *, seed: int = 0) -> Verdict:
     if not all(np.all(np.isfinite(v)) for v in value):
         return Verdict(Outcome.UNDECIDED, _NOT_FINITE)
     reference, abstentions = _reference(case, value)
+    if breach := other_value(case, value, answer.value, reference):
+        return Verdict(Outcome.FAIL, breach.text, breach=breach)
     verdict = by_differences(case, abstentions) if reference is None else _by_reference(case, reference)
     declined = [f"not judged, since the rule returns None for it: {path}" for path in case.declined()]
     return replace(verdict, notes=(*verdict.notes, *declined))
@@ -135,7 +138,9 @@ def _by_reference(case: Case, reference: Autodiff) -> Verdict:
 
 
 def _consistent(slope: Slope, reference: Autodiff, compared: Sequence[Discrepancy]) -> bool | None:
-    return slope.agrees(reference.gradient, [d.error for d in compared])
+    agrees = slope.agrees(reference.gradient, [d.error for d in compared])
+    # a difference that straddles a kink, or several near ones, has seen another slope than the one at the point
+    return None if slope.estimate.kink and not agrees else agrees
 
 
 def _confirmed(case: Case, reference: Autodiff, compared: Sequence[Discrepancy], votes: tuple[Vote, ...]) -> Verdict:

@@ -142,11 +142,7 @@ class Verdict:
     votes: tuple[Vote, ...] = ()
     breach: Breach | None = None
     notes: tuple[str, ...] = ()
-
-    @property
-    def vacuous(self) -> bool:
-        """Whether it is undecided only because nothing of some array was large enough to be judged at this point."""
-        return self.outcome is Outcome.UNDECIDED and any(d.vacuous for d in self.discrepancies)
+    vacuous: bool = False  # undecided only because nothing of some array was large enough to be judged at this point
 
     @property
     def grade(self) -> str:
