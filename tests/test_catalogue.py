@@ -1,0 +1,89 @@
+"""Every built-in derivation, over all regimes, against JAX's autodiff and finite differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import Phase, settings
+
+import gradcheck
+from gradcheck import strategies as gst
+from gradcheck.catalogue import Entry, entries
+
+ENTRIES = tuple(entries())
+SETTINGS = settings(database=None, phases=[Phase.generate])
+
+
+def test_every_derivation_is_listed_once() -> None:
+    names = [entry.name for entry in ENTRIES]
+    assert len(set(names)) == len(names)
+    forms = {name.split("/")[1] for name in names if name.startswith("softmax-nll/")}
+    assert forms == {"full-jacobian", "contracted-jacobian", "log-softmax", "fused"}
+    others = {name.split("/")[0] for name in names} - {"softmax-nll"}
+    assert others == {"sigmoid-cross-entropy", "linear", "relu", "sigmoid", "tanh", "l2-penalty", "mlp"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_it_passes_over_all_regimes(entry: Entry, dtype: str) -> None:
+    report = gradcheck.verify(entry.rule, entry.cases(dtype), examples=300, seed=0, settings=SETTINGS)
+    assert report
+    assert report.tally is not None
+    assert report.tally.examples == 300
+    if entry.name.startswith(("softmax-nll", "sigmoid-cross-entropy")):
+        assert set(report.tally.regimes) == set(gst.REGIMES)
+        assert all(report.tally.regimes.values())
+    # both oracles judged all of it: nothing was left to one of them, and neither contradicted the other
+    assert not any("contradict" in note or "judged by" in note for note in report.tally.notes)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_both_oracles_have_a_say(entry: Entry) -> None:
+    (case,) = _some(entry, 1)
+    words = {vote.oracle: vote.agrees for vote in gradcheck.examine(entry.rule, *case).verdict.votes}
+    assert words == {"autodiff": True, "finite differences": True}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_its_reference_is_what_xla_computes_too(entry: Entry) -> None:
+    """The interpreter evaluates JAX's program; here XLA compiles and runs it, at a few shapes."""
+    (case,) = _some(entry, 1)
+    reference: Any = entry.rule.reference
+    wrt = entry.rule.differentiated(case)
+    with jax.enable_x64(True):
+        value, pullback = jax.vjp(lambda *p: reference(*_filled(case, wrt, p)), *[case[i] for i in wrt])
+        cotangent = jnp.full(jnp.shape(value), 0.75)
+        truth = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(jax.jit(pullback)(cotangent))]
+    report = gradcheck.examine(entry.rule, *case, cotangent=np.asarray(cotangent))
+    assert report
+    for discrepancy, theirs in zip(report.verdict.discrepancies, truth, strict=True):
+        # both are float64 evaluations of one program: they may differ by what that precision allows
+        assert np.all(np.abs(discrepancy.reference - theirs) <= 2 * discrepancy.error)
+
+
+def _some(entry: Entry, count: int) -> list[tuple[Any, ...]]:
+    """Draw cases with rows and without masks, seeded."""
+    from hypothesis import given, seed
+
+    found: list[tuple[Any, ...]] = []
+
+    @seed(3)
+    @settings(SETTINGS, max_examples=20)
+    @given(entry.cases("float64"))
+    def collect(case: tuple[Any, ...]) -> None:
+        if all(np.size(leaf) > 1 for leaf in jax.tree_util.tree_leaves(case)):
+            found.append(tuple(case))
+
+    collect()
+    return found[:count]
+
+
+def _filled(case: tuple[Any, ...], wrt: tuple[int, ...], primals: tuple[Any, ...]) -> list[Any]:
+    filled = list(case)
+    for i, primal in zip(wrt, primals, strict=True):
+        filled[i] = primal
+    return filled
