@@ -79,9 +79,7 @@ def test_which_neurons_tells_its_story(python: Python, tmp_path: Path) -> None:
     ran = python(str(EXAMPLES / "which_neurons.py"), *TINY, "--out", "figures", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
-    assert (tmp_path / "figures" / "which-neurons.txt").read_text(encoding="utf-8") == ran.stdout
-    for figure in ("entries", "training"):
-        assert (tmp_path / "figures" / f"which-neurons-{figure}.svg").read_text(encoding="utf-8").endswith("</svg>\n")
+    assert ran.stdout.startswith((tmp_path / "figures" / "which-neurons.txt").read_text(encoding="utf-8"))
     verdicts = [(part.count("PASS"), part.count("FAIL")) for part in re.split(r"\n\d\. ", ran.stdout)]
     assert verdicts == [(0, 0), (4, 1), (3, 0), (1, 3), (0, 0), (0, 0)]
 
@@ -122,6 +120,7 @@ def test_which_neurons_refuses_numbers_that_mean_nothing(
 
 
 def test_figures_are_drawn_of_numbers_of_any_size(which: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="figures need the extra 'report'")
     sizes = dict(zip(which.GRADIENTS, (1.0, 1e40, 1e201, 1e307), strict=True))
     runs = [
         which.Run(
@@ -131,7 +130,8 @@ def test_figures_are_drawn_of_numbers_of_any_size(which: ModuleType, tmp_path: P
     ]
     _, b, _, y = which.example()
     which.draw(runs, b[None], y, tmp_path)
-    assert len(list(tmp_path.glob("*.svg"))) == 2
+    for figure in ("entries", "training"):
+        assert (tmp_path / f"which-neurons-{figure}.svg").read_text(encoding="utf-8").endswith("</svg>\n")
 
 
 @pytest.fixture(scope="module")
