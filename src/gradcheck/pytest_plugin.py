@@ -27,6 +27,21 @@ def pytest_report_header() -> str:
     return "gradcheck: " + ", ".join(f"{name} {_version(name)}" for name in ("gradcheck", "jax", "numpy"))
 
 
+_WARM = pytest.StashKey[bool]()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start JAX before the first test that might use it, off the clock of Hypothesis's deadline of 200 ms.
+
+    Only in a session in which somebody has made a rule; others never load it.
+    """
+    if "gradcheck.rule" in sys.modules and not item.config.stash.get(_WARM, False):
+        item.config.stash[_WARM] = True
+        from gradcheck.oracles.jaxpr import warm_up
+
+        warm_up()
+
+
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -214,3 +214,28 @@ def test_the_header_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_marker_explains_itself(pytestconfig: pytest.Config) -> None:
     assert any(line.startswith("gradcheck: checks a hand-written gradient") for line in pytestconfig.getini("markers"))
+
+
+def test_the_first_test_does_not_pay_for_starting_jax(pytester: pytest.Pytester) -> None:
+    """A plain @given test keeps Hypothesis's deadline of 200 ms, though importing JAX alone takes longer."""
+    pytester.makepyfile(
+        """
+        import sys
+        import numpy as np
+        from hypothesis import given, settings
+        import gradcheck
+        from gradcheck import strategies as gst
+
+        rule = gradcheck.from_loss(lambda z, y: np.sum(z * z), lambda z, y: 2 * z)
+        assert "jax" not in sys.modules  # nobody has needed it yet
+
+        def test_started():
+            assert "jax" in sys.modules
+
+        @settings(database=None, max_examples=20)
+        @given(gst.softmax_nll(rows=(1, 3)))
+        def test_gradient(case):
+            gradcheck.check(rule, *case)
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)

@@ -18,7 +18,7 @@ import numpy as np
 from gradcheck.oracles.plan import Plan, Step
 from gradcheck.oracles.primitives import BINDERS, Array, Operation
 
-__all__ = ["Leaf", "Plan", "Signature", "Static", "Untraceable", "plan"]
+__all__ = ["Leaf", "Plan", "Signature", "Static", "Untraceable", "plan", "warm_up"]
 
 _INLINED = {
     "jit": "jaxpr",
@@ -95,6 +95,18 @@ def plan(reference: Callable[..., Any], signature: Signature, *, mode: str = "re
     if isinstance(found, str):
         raise Untraceable(found)
     return found
+
+
+def warm_up() -> None:
+    """Import JAX and trace something, so that no test's clock has to pay for the first time (half a second)."""
+    import jax
+
+    tree = jax.tree_util.tree_structure(((0,), {}))
+    plan(_nothing_much, Signature(tree, (Leaf((2,), "float64", True),)))
+
+
+def _nothing_much(x: Any) -> Any:
+    return (x * x).sum()
 
 
 # A rule is checked at many sizes of few patterns; beyond these many, the oldest are bound or traced again.

@@ -26,7 +26,7 @@ from gradcheck.oracles.autodiff import Autodiff
 from gradcheck.tree import Array
 from gradcheck.verdict.outcome import Discrepancy, Grade, Precision, rowmax
 
-__all__ = ["FLOAT64", "allowances", "allowed_difference", "compare", "precision_of", "value_agrees"]
+__all__ = ["FLOAT64", "SAFETY", "allowances", "allowed_difference", "compare", "precision_of", "value_agrees"]
 
 # The spread is the largest of eight random runs. If n roundings of size u all push one way, an entry moves by n u
 # times their weight, where eight runs with uniform perturbations show about 0.8 sqrt(n) of it. The ratio,

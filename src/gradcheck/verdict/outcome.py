@@ -146,7 +146,7 @@ class Verdict:
 
     @property
     def grade(self) -> str:
-        """The grade of the whole: that of its worst entry, those on a kink apart."""
+        """The grade of the worst entry, those on a kink apart."""
         grades = [int(g.min()) for d in self.discrepancies if (g := d.grade[d.grade != Grade.KINK]).size]
         return Grade(min(grades)).name.lower().replace("_", "-") if grades else "no entries"
 
