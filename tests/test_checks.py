@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 
 import gradcheck
 from gradcheck import GradientMismatch, GradientUndecided, InvalidArgument, Outcome, Report, Rule
@@ -610,3 +611,21 @@ def test_the_same_rule_gives_the_same_report() -> None:
 def test_a_rule_by_hand() -> None:
     rule = Rule(lambda x: (x * x, lambda c: 2 * x * c), lambda x: x * x, "by hand", argnums=(0,))
     assert gradcheck.check(rule, X)
+
+
+def test_a_point_that_shows_nothing_is_rejected_inside_given() -> None:
+    """A gradient of zeros cannot be told from the truth at a saturated point, and must not count as an example."""
+    rule = gradcheck.from_loss(lambda z: np.log(np.exp(z - z.max()).sum()) + z.max() - z[0], np.zeros_like)
+    shown: list[float] = []
+
+    @settings(database=None, max_examples=20)
+    @given(st.sampled_from([50.0, 60.0]))
+    def only_saturated(top: float) -> None:
+        gradcheck.check(rule, np.array([top, 0.0]))
+        shown.append(top)
+
+    with pytest.raises(Unsatisfiable):
+        only_saturated()
+    assert not shown
+    with pytest.raises(GradientUndecided):
+        gradcheck.check(rule, np.array([50.0, 0.0]))

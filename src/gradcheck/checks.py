@@ -68,7 +68,9 @@ def check(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **dat
     """Judge a rule at one point; raise unless it passes.
 
     Parameters are those of `examine`. Outside Hypothesis a failure is kept under ``.gradcheck/failures``, and the
-    message says how to run it again; inside ``@given`` the pytest plugin keeps the shrunk one.
+    message says how to run it again; inside ``@given`` the pytest plugin keeps the shrunk one. A point at which every
+    entry of some array is below its rounding (a bias, where each row is saturated) shows nothing: inside ``@given`` it
+    is rejected as ``assume(False)`` would, so that it counts for nothing; elsewhere it is UNDECIDED.
 
     Returns
     -------
@@ -94,15 +96,15 @@ def check(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **dat
     """
     __tracebackhide__ = True
     report = examine(rule, *args, cotangent=cotangent, seed=seed, **data)
-    if not report:
-        raise failure(report if _in_hypothesis() else keep(report))
-    return report
+    if report:
+        return report
+    from hypothesis import currently_in_test_context, reject
 
-
-def _in_hypothesis() -> bool:
-    from hypothesis import currently_in_test_context
-
-    return currently_in_test_context()
+    if not currently_in_test_context():
+        raise failure(keep(report))
+    if report.verdict.vacuous:
+        reject()
+    raise failure(report)
 
 
 def failure(report: Report) -> GradientMismatch | GradientUndecided:
