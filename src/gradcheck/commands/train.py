@@ -195,6 +195,8 @@ def _digits(text: str) -> tuple[int, ...]:
         first, dash, last = part.partition("-")
         start = _integer(first, "1-9 or 0,1,8")
         found.extend(range(start, _integer(last, "1-9 or 0,1,8") + 1) if dash else [start])
+    if len(set(found)) < max(len(found), 2) or max(found) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} does not name two or more of the digits 0 to 9, each once")
     return tuple(found)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from gradcheck.errors import CheckFailed
+from gradcheck.errors import CheckFailed, GradcheckError
 from gradcheck.rule import Rule
 from gradcheck.verdict import Outcome
 
@@ -21,43 +23,52 @@ def run(arguments: argparse.Namespace) -> int:
         for name, _, _, how in work:
             print(f"{name:<44} {how}")
         return 0
-    outcomes = [_one(arguments, *item) for item in work]
-    failed, undecided = outcomes.count(Outcome.FAIL), outcomes.count(Outcome.UNDECIDED)
-    print(
-        f"{len(outcomes)} verified: {len(outcomes) - failed - undecided} passed, {failed} failed, {undecided} undecided"
-    )
-    return 1 if failed else 3 if undecided else 0
+    outcomes = [_one(arguments, *item, alone=len(work) == 1) for item in work]
+    passed, failed, undecided = (outcomes.count(outcome) for outcome in Outcome)
+    stopped = outcomes.count(None)
+    tail = f", {stopped} could not be run" if stopped else ""
+    print(f"{len(outcomes)} verified: {passed} passed, {failed} failed, {undecided} undecided{tail}")
+    return 1 if failed else 2 if stopped else 3 if undecided else 0
 
 
-def _builtin(dtype: str) -> Iterator[tuple[str, Rule, Any, str]]:
+def _builtin(dtype: str) -> Iterator[tuple[str, Rule, Callable[[], Any], str]]:
     from gradcheck.catalogue import entries
 
     dtypes = ("float64", "float32") if dtype == "both" else (dtype,)
     for entry in entries():
         for each in dtypes:
-            yield f"{entry.name} {each}", entry.rule, entry.cases(each), "built-in derivation"
+            yield f"{entry.name} {each}", entry.rule, partial(entry.cases, each), "built-in derivation"
 
 
-def _targets(text: str) -> Iterator[tuple[str, Rule, Any, str]]:
+def _targets(text: str) -> Iterator[tuple[str, Rule, Callable[[], Any], str]]:
     from gradcheck.targets import resolve
 
     for target in resolve(text):
-        yield target.rule.name, target.rule, target.cases(), target.how
+        yield target.rule.name, target.rule, target.cases, target.how
 
 
-def _one(arguments: argparse.Namespace, name: str, rule: Rule, cases: Any, _how: str) -> Outcome:
+def _one(
+    arguments: argparse.Namespace, name: str, rule: Rule, cases: Callable[[], Any], _how: str, *, alone: bool
+) -> Outcome | None:
+    """Verify one rule and print its line; None if it could not be run, which ends the command if it is the only one."""
     from gradcheck.verification import verify
 
     start = time.perf_counter()
     print(f"{name:<44} ", end="", flush=True)  # before the work, so that one sees what is being waited for
     try:
-        report = verify(rule, cases, examples=arguments.examples, seed=arguments.seed)
+        with warnings.catch_warnings():
+            # a mean over no rows warns; it would land in the middle of the line
+            warnings.simplefilter("ignore", RuntimeWarning)
+            report = verify(rule, cases(), examples=arguments.examples, seed=arguments.seed)
     except CheckFailed as error:
         print(f"\n\n{error}\n")
         return error.report.outcome
-    except BaseException:
-        print()  # ends the line begun above
-        raise
+    except BaseException as error:
+        if alone or not isinstance(error, GradcheckError):
+            print()  # ends the line begun above
+            raise
+        print(f"could not be run\n  {error}")
+        return None
     line, *notes = str(report).splitlines()
     print("\n".join([f"{line}  ({time.perf_counter() - start:.1f} s)", *notes]))
     return report.outcome

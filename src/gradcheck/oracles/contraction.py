@@ -47,11 +47,14 @@ class Contraction:
 
     def values(self, vector: Array) -> list[Array]:
         """Leaves of ``forward`` at ``vector``, freshly copied arguments each time."""
+        import jax
+
         parts = self.split(vector)
         replaced = {leaf.index: part.copy() for leaf, part in zip(self.leaves, parts, strict=True)}
         data = {i: x.copy() for i, x in enumerate(self.flat.leaves) if isinstance(x, np.ndarray) and i not in replaced}
         args, kwargs = with_leaves(self.flat, data | replaced)
-        return [np.asarray(v) for v in leaves_of(self.forward(*args, **kwargs))]
+        with jax.enable_x64(True):  # a forward written in jax.numpy would truncate to float32 without a word
+            return [np.asarray(v) for v in leaves_of(self.forward(*args, **kwargs))]
 
     def __call__(self, vector: Array) -> Any:
         """Contract with the cotangent (not conjugated, so that it stays analytic in ``vector``)."""
@@ -69,4 +72,10 @@ class Contraction:
             values = self.values(self.origin)
             summed = sum(float(np.sum(np.abs(c * v))) for c, v in zip(self.cotangents, values, strict=True))
         largest = float(np.max(np.abs(self.origin), initial=1.0, where=np.isfinite(self.origin)))
-        return _UNIT * max(summed, largest * sum(float(np.sum(np.abs(c))) for c in self.cotangents))
+        return self.unit * max(summed, largest * sum(float(np.sum(np.abs(c))) for c in self.cotangents))
+
+    @cached_property
+    def unit(self) -> float:
+        """Unit round-off of the forward's values: that of float64, unless it narrows them itself."""
+        dtypes = [v.dtype for v in self.values(self.origin)]
+        return max([_UNIT, *(float(np.finfo(d).eps) / 2 for d in dtypes if d.kind == "f")])

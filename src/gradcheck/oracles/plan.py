@@ -118,10 +118,12 @@ class Plan:
     def sides(
         self, inputs: Sequence[Array], plain: Sequence[Array], *, unit: float, runs: int, seed: int
     ) -> list[tuple[Array, ...]]:
-        """Give the outputs of those runs, perturbed by ``unit``, in which a comparison comes out the other way.
+        """Give the outputs along the other ways that comparisons may come out when all is perturbed by ``unit``.
 
         Operands that coincide to the precision of a rule may compare either way in it; each way is a derivative of
-        the mathematical function at a point that this precision cannot tell from the one at hand.
+        the mathematical function at a point that this precision cannot tell from the one at hand. The perturbed run
+        only decides: the outputs are evaluated at the inputs as they are, so that whatever no comparison touches
+        comes out exactly as it was.
         """
         if not self._close_call(plain, unit):
             return []
@@ -136,7 +138,7 @@ class Plan:
             moved = [*map(partial(_stir, rng=rng, scale=unit), inputs[:primals]), *inputs[primals:]]
             values = self._perturbed(moved, plain, rng, scale=unit, replay=False)
             if any(not np.array_equal(values[slot], plain[slot]) for slot in slots):
-                found.append(self.results(values))
+                found.append(self.results(self._perturbed(inputs, values, rng, scale=0.0)))
         return found
 
     def _close_call(self, plain: Sequence[Array], unit: float) -> bool:
@@ -186,11 +188,11 @@ def _is_discrete(x: Array) -> bool:
 
 
 def _stir(x: Array, rng: np.random.Generator, scale: float) -> Array:
-    """Move an input by its scale: a relative change would leave its zeros, and ties between them, as they are."""
+    """Move the zeros of an input by its scale: a relative change would leave them, and their ties, as they are."""
     if _is_discrete(x):
         return x
     size = float(np.max(np.abs(x), initial=0.0)) or 1.0
-    return np.asarray(x + scale * size * rng.uniform(-1.0, 1.0, x.shape))
+    return np.asarray(np.where(x == 0, scale * size * rng.uniform(-1.0, 1.0, x.shape), x))
 
 
 def _nudge(x: Array, rng: np.random.Generator, scale: float) -> Array:

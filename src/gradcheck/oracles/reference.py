@@ -22,8 +22,17 @@ Function = Callable[..., Any]
 def candidates(forward: Function, reference: Function | None) -> tuple[tuple[str, Function], ...]:
     """Name and give the functions to try, best first. An explicit reference stands alone."""
     if reference is not None:
-        return (("the reference given", _bare(reference)),)
-    return _found(forward)
+        return (("the reference given", _hashable(_bare(reference))),)
+    return _found(_hashable(forward))
+
+
+def _hashable(function: Function) -> Function:
+    """Wrap a callable that cannot be a key (an instance of a dataclass): it is then traced anew each time."""
+    try:
+        hash(function)
+    except TypeError:
+        return functools.partial(function)
+    return function
 
 
 @functools.lru_cache(maxsize=256)

@@ -28,23 +28,29 @@ class Slope:
     estimate: Estimate
 
     def agrees(self, gradient: Sequence[Array], errors: Sequence[Array]) -> bool | None:
-        """Whether a gradient, each entry of which may be off by its error, has this slope; None if that is unknown."""
+        """Whether a gradient, each entry of which may be off by its error, has this slope; None if that is unknown.
+
+        A difference that straddles a kink, or several near ones, cannot contradict: a subgradient need not have a
+        slope between the two that it saw.
+        """
         if not self.estimate.known:
             return None
         with np.errstate(all="ignore"):
             doubt = sum(float(np.vdot(e, np.abs(v))) for e, v in zip(errors, self.direction, strict=True))
-            away = abs(self._slope(gradient) - float(self.estimate.value))
-        return bool(away <= float(self.estimate.error) + doubt)
+            away = abs(self.along(gradient) - float(self.estimate.value))
+        within = bool(away <= float(self.estimate.error) + doubt)
+        return None if self.estimate.kink and not within else within
 
     def vote(self, gradient: Sequence[Array], errors: Sequence[Array]) -> Vote:
         """Say what this estimate makes of a gradient."""
         agrees, estimate = self.agrees(gradient, errors), self.estimate
         if agrees is None:
             return Vote(estimate.oracle, None, estimate.detail)
-        text = f"{self._slope(gradient):.9g} along a random direction, estimate {float(estimate.value):.9g}"
+        text = f"{self.along(gradient):.9g} along a random direction, estimate {float(estimate.value):.9g}"
         return Vote(estimate.oracle, agrees, f"{text} ± {float(estimate.error):.1e} ({estimate.detail})")
 
-    def _slope(self, gradient: Sequence[Array]) -> float:
+    def along(self, gradient: Sequence[Array]) -> float:
+        """Give the slope that a gradient has along the direction."""
         return sum(float(np.vdot(g, v)) for g, v in zip(gradient, self.direction, strict=True))
 
 

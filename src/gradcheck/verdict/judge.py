@@ -22,7 +22,7 @@ from gradcheck.verdict.kinks import across_kinks, sides_of
 from gradcheck.verdict.numeric import COMPLEX_STEP, by_differences
 from gradcheck.verdict.outcome import Discrepancy, Outcome, Verdict, Vote
 from gradcheck.verdict.primal import other_value
-from gradcheck.verdict.rounding import own_rounding
+from gradcheck.verdict.rounding import OWN_ROUNDING, own_rounding
 
 __all__ = ["judge"]
 
@@ -30,7 +30,6 @@ _NOT_FINITE = (
     "the forward is not finite at this point, so it has no derivative there: write it in a form that stays finite, "
     "or keep such points out of the strategy"
 )
-_OWN_ROUNDING = "the rule loses digits here: its error scatters from one neighbouring input to the next"
 _ON_A_KINK = "operands of a comparison coincide here, and the rule's answer is a subgradient: a mix of both sides"
 _ODD_ONE_OUT = "autodiff is the odd one out: differences of the forward contradict its derivative of the reference"
 # Directions asked when one contradicts rule and autodiff alike. A reference that is not the derivative of the forward
@@ -76,6 +75,9 @@ def judge(rule: Rule, point: Point, *, seed: int = 0) -> Verdict:
     if breach := other_value(case, value, answer.value, reference):
         return Verdict(Outcome.FAIL, breach.text, breach=breach)
     verdict = by_differences(case, abstentions) if reference is None else _by_reference(case, reference)
+    if verdict.outcome is Outcome.PASS and not all(np.all(np.isfinite(v)) for v in answer.value):
+        narrow = f"the rule's value is not finite in {case.coarsest.name}, though the forward is in float64"
+        verdict = replace(verdict, outcome=Outcome.UNDECIDED, reason=f"{narrow}: {_NOT_FINITE.partition(': ')[2]}")
     declined = [f"not judged, since the rule returns None for it: {path}" for path in case.declined()]
     return replace(verdict, notes=(*verdict.notes, *declined))
 
@@ -129,28 +131,56 @@ def _by_reference(case: Case, reference: Autodiff) -> Verdict:
         *(slope.vote(case.analytic, [d.allowed for d in compared]) for slope in along),
     )
     if not wrong:
-        return _confirmed(case, reference, compared, votes) if False in words else conclude(compared, votes)
+        return _confirmed(case, reference, compared, along, votes) if False in words else conclude(compared, votes)
     rounded = own_rounding(case, compared, reference)
     if rounded is not None:
-        return conclude(rounded, votes, [_OWN_ROUNDING])
+        return conclude(rounded, votes, [OWN_ROUNDING])
     across = across_kinks(compared, sides_of(reference, compared))
     if across is not None:
         return conclude(across, votes, [_ON_A_KINK])
     if False in words and True not in words:
         return _outvoted(case, votes)
+    votes = (*votes, *_forward_mode(case, reference, compared))
     why = "entries differ from the reference by more than rounding explains"
     return Verdict(Outcome.FAIL, why, compared, votes)
 
 
+def _forward_mode(case: Case, reference: Autodiff, compared: Sequence[Discrepancy]) -> list[Vote]:
+    """Ask JAX's forward mode along a direction: another program than reverse mode's, and no step to choose."""
+    (vector,) = directions(case.contraction, case.seed, count=1)
+    direction = case.contraction.split(vector)
+    try:
+        tangent = reference.tangent(direction)
+    except jaxpr.Untraceable as reason:
+        return [Vote("autodiff, forward mode", None, str(reason))]
+    doubt = sum(float(np.vdot(d.allowed, np.abs(v))) for d, v in zip(compared, direction, strict=True))
+    with np.errstate(all="ignore"):
+        rule = sum(float(np.vdot(a, v)) for a, v in zip(case.analytic, direction, strict=True))
+    text = f"{rule:.9g} along a random direction, forward mode {tangent:.9g}"
+    return [Vote("autodiff, forward mode", bool(abs(rule - tangent) <= doubt), text)]
+
+
 def _consistent(slope: Slope, reference: Autodiff, compared: Sequence[Discrepancy]) -> bool | None:
-    agrees = slope.agrees(reference.gradient, [d.error for d in compared])
-    # a difference that straddles a kink, or several near ones, has seen another slope than the one at the point
-    return None if slope.estimate.kink and not agrees else agrees
+    return slope.agrees(reference.gradient, [d.error for d in compared])
 
 
-def _confirmed(case: Case, reference: Autodiff, compared: Sequence[Discrepancy], votes: tuple[Vote, ...]) -> Verdict:
+def _straddles(slope: Slope, reference: Autodiff, sides: Sequence[Sequence[Array]]) -> bool:
+    """Whether a difference lies between the slopes on the sides of a kink that is close by."""
+    seen = [slope.along(gradient) for gradient in (reference.gradient, *sides)]
+    value, error = float(slope.estimate.value), float(slope.estimate.error)
+    return len(seen) > 1 and min(seen) - error <= value <= max(seen) + error
+
+
+def _confirmed(
+    case: Case,
+    reference: Autodiff,
+    compared: Sequence[Discrepancy],
+    along: Sequence[Slope],
+    votes: tuple[Vote, ...],
+) -> Verdict:
     """Ask again, in other directions, where rule and autodiff agree and a difference contradicts both."""
-    if reference.sides(_STEP, _SIDES):
+    sides = reference.sides(_STEP, _SIDES)
+    if all(_straddles(slope, reference, sides) for slope in along if _consistent(slope, reference, compared) is False):
         return conclude(compared, votes, [_STRADDLED])
     again = directions(case.contraction, case.seed + 1, count=_REVISION)
     words = [_consistent(s, reference, compared) for s in slopes(case.contraction, again, complex_too=False)]

@@ -120,7 +120,8 @@ def _compared(
             within = np.abs(mine - reference) <= allowed
         grade = np.where(within, Grade.ENTRY_WISE, Grade.WRONG)
         grade = np.where(np.isnan(allowed), Grade.UNKNOWN, grade)
-        grade = np.where(~np.isfinite(mine) & np.isfinite(reference), Grade.WRONG, grade)
+        resolved = np.isfinite(reference) & (doubt < np.abs(reference))
+        grade = np.where(~np.isfinite(mine), np.where(resolved, Grade.WRONG, Grade.UNKNOWN), grade)
         complete = len(chosen) == value.size
         # what the allowance stands for, so that the oracle's error is not counted in ulps of the rule
         summands = allowed / (SAFETY * precision.unit)

@@ -90,8 +90,9 @@ class Discrepancy:
 
     @cached_property
     def nonzero(self) -> Array:
-        """Entries whose true value is certainly not zero, nor so small that the precision rounds it to zero."""
-        return np.asarray(np.abs(self.reference) > self.error + self.precision.tiny)
+        """Entries whose true value may not be taken for zero: it is known to be larger, or known too badly to tell."""
+        larger = np.abs(self.reference) > self.error + self.precision.tiny
+        return np.asarray(larger | (self.error > self.allowed - self.error))
 
     @cached_property
     def vacuous(self) -> bool:

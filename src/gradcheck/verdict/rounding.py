@@ -1,15 +1,19 @@
 """Rounding of the rule itself: an error that is not the reference's, but is no mistake either.
 
 ``exp(z - logsumexp(z))`` is the softmax and loses as many digits as ``z`` has before the point: at an offset of 1e6 the
-difference is rounded to 1e-10, whatever the gradient. No perturbation of the *inputs* explains that (the softmax of any
-logits sums to one, this does not), so the conditioning of the reference cannot. Two things together tell it from a
-mistake:
+difference is rounded to 1e-10, whatever the gradient. ``a (1 - a)`` is the slope of a sigmoid and is off by the
+rounding of ``1 - a``, however small it is itself. No perturbation of the *inputs* explains either, so the conditioning
+of the reference cannot. What does is their size:
 
-- its size: relative to the summands it is at most the unit round-off times the largest input, which is how far a
-  logarithm or an exponent can be off (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, 1.5 and 27.8);
-- its nature: at inputs close by it comes out differently, with either sign. A mistake does not notice. Only what is
-  no larger than the rounding of a single exponent is taken without that: where one logit towers over its row, what
-  the others add to it is below its ulp, and the same rounding error is made at every input close by.
+- probabilities and the like are numbers up to one, and what they are subtracted from is off by the round-off of one
+  (times the cotangent);
+- an exponent is off by the round-off of the largest input, and what is made of it by as much, relative to its
+  summands (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, 1.5 and 27.8).
+
+Both only where the program holds an exponential or a logarithm, whose argument has a scale of its own: one. One
+rounding of either is taken as it is: where one logit towers over its row, what the others add to it is below its ulp,
+and the same error is made at every input close by. Up to 32 roundings of an exponent must also scatter, that is come
+out differently, with either sign, at inputs close by. A mistake does not notice such a move.
 """
 
 from __future__ import annotations
@@ -20,12 +24,15 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck.oracles.autodiff import Autodiff
-from gradcheck.tree import Flat
+from gradcheck.tree import Array, Flat
 from gradcheck.verdict.allowance import SAFETY
 from gradcheck.verdict.case import Case
 from gradcheck.verdict.outcome import Discrepancy, Grade, rowmax
 
-__all__ = ["own_rounding"]
+__all__ = ["OWN_ROUNDING", "own_rounding"]
+
+OWN_ROUNDING = "the rule loses digits here: its error is of the size that rounding its own intermediate values has"
+_EXPONENTIAL = frozenset({"exp", "exp2", "expm1", "log", "log1p", "log2", "logistic", "pow", "tanh"})
 
 # Neighbours are a relative 2^-10 away, at most an eighth, and at least a few ulps. A few ulps alone would not do in
 # float64: inputs that move along the grid of their own ulps carry a rounding error with them unchanged, and where one
@@ -58,10 +65,9 @@ def own_rounding(case: Case, compared: Sequence[Discrepancy], reference: Autodif
     tuple of Discrepancy, or None
         None if some error is too large, or does not scatter.
     """
-    largest = max((float(np.max(np.abs(leaf.array), initial=0.0)) for leaf in case.flat.differentiated), default=0.0)
-    single = [2 * d.precision.unit * max(largest, 1.0) * rowmax(d.summands) for d in compared]
-    for d, one in zip(compared, single, strict=True):
-        if not np.all(d.difference[d.wrong] <= (d.limit + SAFETY * one)[d.wrong]):
+    once, often = _roundings(case, compared, reference)
+    for d, most in zip(compared, often, strict=True):
+        if not np.all(d.difference[d.wrong] <= (d.limit + most)[d.wrong]):
             return None
     errors = []
     rng = np.random.default_rng(0)
@@ -75,9 +81,31 @@ def own_rounding(case: Case, compared: Sequence[Discrepancy], reference: Autodif
         sample = np.stack([e[k] for e in errors])[:, d.wrong]
         mean, deviation = sample.mean(axis=0), sample.std(axis=0, ddof=1)
         scatters = np.abs(mean) <= _STUDENT * deviation / np.sqrt(_NEIGHBOURS)
-        if not np.all(scatters | (d.difference <= d.limit + single[k])[d.wrong]):
+        if not np.all(scatters | (d.difference <= d.limit + once[k])[d.wrong]):
             return None
-    return tuple(replace(d, grade=np.where(d.wrong, Grade.LOSSY, d.grade)) for d in compared)
+    return tuple(_regraded(d, most) for d, most in zip(compared, often, strict=True))
+
+
+def _regraded(d: Discrepancy, band: Array) -> Discrepancy:
+    """Call the wrong entries lossy, with the limit that they are held to."""
+    limit = np.where(d.wrong, d.limit + band, d.limit)
+    return replace(
+        d, grade=np.where(d.wrong, Grade.LOSSY, d.grade), limit=limit, allowed=np.where(d.wrong, limit, d.allowed)
+    )
+
+
+def _roundings(case: Case, compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[list[Array], list[Array]]:
+    """Give for each entry what one rounding explains, and what many do that scatter: see the top of this module."""
+    exponential = bool(_EXPONENTIAL.intersection(step.name for step in reference.plan.steps))
+    largest = max((float(np.max(np.abs(leaf.array), initial=0.0)) for leaf in case.flat.differentiated), default=0.0)
+    weight = max((float(np.max(np.abs(c), initial=0.0)) for c in case.contraction.cotangents), default=0.0)
+    once, often = [], []
+    for d in compared:
+        ulp = 2 * d.precision.unit * exponential
+        exponent = ulp * largest * rowmax(d.summands)
+        once.append(exponent + ulp * weight)
+        often.append(SAFETY * exponent + ulp * weight)
+    return once, often
 
 
 def _nearby(flat: Flat, rng: np.random.Generator) -> Flat:

@@ -1,0 +1,167 @@
+"""Gradients that an earlier verdict got wrong, each with what misled it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradcheck
+from gradcheck import strategies as gst
+from gradcheck.verdict import Outcome
+
+F32 = np.float32
+
+
+def bowl_and_ramp(x: Any) -> Any:
+    return np.sum(x**2) + np.maximum(x[-1], 0).sum()
+
+
+def bowl_and_ramp_grad(x: Any, factor: float = 1.0) -> Any:
+    gradient = (2 * x).astype(x.dtype)
+    gradient[-1] += (x[-1] > 0).astype(x.dtype)
+    gradient[1] *= x.dtype.type(factor)
+    return gradient
+
+
+# --- wrong gradients that passed ------------------------------------------------------------------------------
+
+
+def test_a_kink_elsewhere_excuses_no_contradiction() -> None:
+    """A ReLU close to 0 was taken for the reason why differences contradict a reference that stops a gradient."""
+
+    def reference(x: Any) -> Any:
+        return jnp.sum(x * jax.lax.stop_gradient(x)) + jnp.maximum(x[0], 0)
+
+    rule = gradcheck.from_loss(
+        lambda x: np.sum(x**2) + np.maximum(x[0], 0), lambda x: x + np.array([x[0] > 0, 0, 0]), reference=reference
+    )
+    assert gradcheck.examine(rule, np.array([0.01, 2.0, 3.0])).outcome is not Outcome.PASS
+
+
+@pytest.mark.parametrize("size", [200.0, 1e4, 1e5])
+def test_large_inputs_excuse_no_scale_error(size: float) -> None:
+    """The rounding of an exponent was granted to a linear function, which has none."""
+    factor = F32(1 + 20 / size)
+    rule = gradcheck.from_loss(lambda x, w: np.sum(x * w), lambda x, w: (factor * w, factor * x), argnums=(0, 1))
+    point = (np.array([size, 3e4, 2.0], F32), np.array([0.3, -0.7, 1.1], F32))
+    assert gradcheck.examine(rule, *point).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("large", "dtype", "factor"), [(1e3, F32, 1.02), (100.0, F32, 1.002), (1e6, np.float64, 1.0003)]
+)
+def test_a_kink_in_one_row_excuses_nothing_in_another(large: float, dtype: Any, factor: float) -> None:
+    """Inputs were stirred by the largest of their array, so that a small smooth entry seemed to have many slopes."""
+    x = np.array([[large], [10 / large], [0.0]], dtype)
+    assert gradcheck.examine(gradcheck.from_loss(bowl_and_ramp, bowl_and_ramp_grad), x)
+    wrong = gradcheck.from_loss(bowl_and_ramp, lambda x: bowl_and_ramp_grad(x, factor))
+    assert gradcheck.examine(wrong, x).outcome is Outcome.FAIL
+
+
+def test_a_slope_nobody_knows_is_not_taken_for_zero() -> None:
+    """x / |x| at 0: the error of the difference is larger than any answer, which is no agreement."""
+    rule = gradcheck.from_loss(lambda x: np.sqrt(np.sum(x * x)), lambda x: np.full_like(x, 50.0))
+    assert gradcheck.examine(rule, np.zeros(4)).outcome is not Outcome.PASS
+
+
+# --- right gradients that failed ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [5, 600, 3000])
+def test_any_number_of_kinks(size: int) -> None:
+    relu = gradcheck.from_vjp(lambda x: np.maximum(x, 0), lambda x, cotangent: cotangent * (x > 0))
+    assert gradcheck.examine(relu, np.zeros(size))
+    wrong = gradcheck.from_vjp(lambda x: np.maximum(x, 0), lambda x, cotangent: 1.5 * cotangent * (x >= 0))
+    assert gradcheck.examine(wrong, np.zeros(size)).outcome is Outcome.FAIL
+
+
+def test_many_tied_maxima_are_still_no_sum() -> None:
+    x = np.zeros((200, 4))
+    first = gradcheck.from_vjp(
+        lambda x: x.max(axis=1), lambda x, cotangent: np.eye(4)[x.argmax(axis=1)] * cotangent[:, None]
+    )
+    assert gradcheck.examine(first, x)
+    every = gradcheck.from_vjp(
+        lambda x: x.max(axis=1), lambda x, cotangent: (x == x.max(axis=1, keepdims=True)) * cotangent[:, None]
+    )
+    assert gradcheck.examine(every, x).outcome is Outcome.FAIL
+
+
+def test_kinks_where_the_reference_is_zero() -> None:
+    """Allowances of 1e-307 made numbers that the decomposition could not resolve."""
+    half_open = gradcheck.from_vjp(lambda x: np.where(x > 0, x, 0 * x), lambda x, cotangent: cotangent * (x >= 0))
+    assert gradcheck.examine(half_open, np.zeros(3))
+    clipped = gradcheck.from_loss(
+        lambda x: np.sum(np.clip(x, -1, 1) ** 2), lambda x: 2 * np.clip(x, -1, 1) * (np.abs(x) < 1)
+    )
+    assert gradcheck.examine(clipped, np.array([0.0, 0.0, 0.0, 1.0, 0.0]))
+
+
+def test_a_jax_forward_is_differenced_in_float64() -> None:
+    """With 64-bit types off, JAX truncated the forward of the differences to float32 without a word."""
+
+    def loss(z: Any, y: Any) -> Any:
+        return -jnp.mean(jax.nn.log_softmax(z)[jnp.arange(len(y)), y])
+
+    def grad(z: Any, y: Any) -> Any:
+        a = np.exp(z - z.max(axis=1, keepdims=True))
+        a /= a.sum(axis=1, keepdims=True)
+        a[np.arange(len(y)), y] -= 1
+        return a / z.dtype.type(len(y))
+
+    z = np.array([[0.0, 20.0, 1.0, 2.0, 3.0]], F32)
+    assert gradcheck.examine(gradcheck.from_loss(loss, grad), z, np.array([1]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_differences_at_many_kinks_do_not_contradict(seed: int) -> None:
+    def relu(x: Any) -> Any:
+        return np.array([max(float(v), 0.0) for v in x])  # nothing that JAX can trace
+
+    rule = gradcheck.from_vjp(relu, lambda x, cotangent: cotangent * (x > 0))
+    assert gradcheck.examine(rule, np.zeros(5), seed=seed).outcome is not Outcome.FAIL
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_slope_of_a_sigmoid_as_everybody_writes_it(dtype: str) -> None:
+    """a (1 - a) is off by the rounding of 1 - a, which is as large as the value, not as the slope."""
+
+    def sigmoid(x: Any) -> Any:
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(-x))
+
+    rule = gradcheck.from_vjp(sigmoid, lambda x, cotangent: cotangent * sigmoid(x) * (1 - sigmoid(x)))
+    assert gradcheck.examine(rule, np.array([20.0, 10.0, -3.0], dtype))
+    assert gradcheck.verify(rule, args=(gst.logits(dtype=dtype, gap=60.0),), examples=100, seed=0)
+
+
+def test_a_value_that_overflows_is_no_other_function() -> None:
+    def nll(z: Any) -> Any:
+        a = np.exp(z - z.max())
+        with np.errstate(divide="ignore"):
+            return -np.log(a[0] / a.sum())
+
+    def grad(z: Any) -> Any:
+        a = np.exp(z - z.max())
+        return a / a.sum() - np.array([1, 0], z.dtype)
+
+    report = gradcheck.examine(gradcheck.from_loss(nll, grad), np.array([-120.0, 0.0], F32))
+    assert report.outcome is Outcome.UNDECIDED
+    assert "not finite in float32" in report.verdict.reason
+
+
+def test_a_forward_that_cannot_be_a_key() -> None:
+    @dataclasses.dataclass
+    class Scaled:
+        scale: float
+
+        def __call__(self, x: Any) -> Any:
+            return self.scale * np.sum(x**2)
+
+    model = Scaled(3.0)
+    assert gradcheck.examine(gradcheck.from_loss(model, lambda x: 2 * model.scale * x), np.array([1.0, 2.0]))
