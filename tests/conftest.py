@@ -33,6 +33,8 @@ def python() -> Python:
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """Write source files in an empty working folder; modules imported from it are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
+    # bytecode is matched with its source by size and whole seconds: a file rewritten at once could be run as it was
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def one(name: str, source: str) -> Path:
         path = tmp_path / name
