@@ -17,10 +17,10 @@ from gradcheck.verdict.conclude import conclude
 from gradcheck.verdict.directions import Slope, coordinate, difference, directions, slopes
 from gradcheck.verdict.outcome import Discrepancy, Grade, Outcome, Precision, Verdict, Vote
 
-__all__ = ["COMPLEX_STEP", "KINKS", "by_differences", "explained_by_kinks"]
+__all__ = ["COMPLEX_STEP", "by_differences"]
 
 COMPLEX_STEP = "complex step"
-KINKS = "every entry that differs sits on a kink, and the rule's value lies between the one-sided derivatives there"
+_KINKS = "every entry that differs sits on a kink, and the rule's value lies between the one-sided derivatives there"
 # Each entry costs about a dozen runs of the forward. Beyond this many, a seeded sample stands for the rest, which
 # the directions still cover; the report says so.
 ENTRIES = 256
@@ -62,8 +62,8 @@ def by_differences(case: Case, before: Sequence[Vote]) -> Verdict:
                 Outcome.FAIL, "asked in float64, the rule disagrees with differences of the forward", **evidence
             )
         return conclude(**evidence)
-    if explained_by_kinks(contraction, compared):
-        return Verdict(Outcome.UNDECIDED, KINKS, **evidence)
+    if _explained_by_kinks(contraction, compared):
+        return Verdict(Outcome.UNDECIDED, _KINKS, **evidence)
     if _right_in_float64(case, chosen, estimates):
         text = (
             f"in float64 the rule agrees; whether rounding explains its {case.coarsest.name} answer needs a "
@@ -140,7 +140,7 @@ def _right_in_float64(case: Case, chosen: Array, estimates: Sequence[Estimate]) 
     return not any(np.any(d.wrong) for d in compared)
 
 
-def explained_by_kinks(contraction: Contraction, discrepancies: Sequence[Discrepancy]) -> bool:
+def _explained_by_kinks(contraction: Contraction, discrepancies: Sequence[Discrepancy]) -> bool:
     """Whether each wrong entry sits on a kink with the rule's value between the one-sided derivatives."""
     offsets = np.cumsum([0, *(leaf.array.size for leaf in contraction.leaves)])
     start = {leaf.path: int(o) for leaf, o in zip(contraction.leaves, offsets[:-1], strict=True)}
