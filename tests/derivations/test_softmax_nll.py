@@ -301,8 +301,8 @@ def test_rows_of_the_gradient_sum_to_zero(form: str, data: st.DataObject) -> Non
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_unknown_reduction_is_named(form: str) -> None:
-    with pytest.raises(ValueError, match="reduction='none' is unknown: pass 'mean' or 'sum'"):
-        FORMS[form](NORMAL, ONE_HOT, reduction="none")
+    with pytest.raises(ValueError, match="reduction='average' is unknown: pass 'mean', 'sum' or 'none'"):
+        FORMS[form](NORMAL, ONE_HOT, reduction="average")
 
 
 @pytest.mark.parametrize("ct", [np.ones(4), np.ones((1, 1)), [1.0]])

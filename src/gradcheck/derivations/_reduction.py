@@ -1,4 +1,4 @@
-"""The last step of every loss here: many row losses become one number."""
+"""The last step of every loss here: many row losses become one number, or stay apart."""
 
 from __future__ import annotations
 
@@ -13,43 +13,54 @@ from gradcheck.derivations._namespace import namespace
 
 __all__ = ["reduce_rows"]
 
+REDUCTIONS = ("mean", "sum", "none")
+
 
 def reduce_rows(
-    rows: Array, reduction: str, dtype: np.dtype[Any]
-) -> tuple[Array, Callable[[Array, npt.ArrayLike], Array]]:
-    """Average or add the losses of the rows, and tell how a cotangent reaches the rows' own gradients.
+    rows: Array, reduction: str, dtype: np.dtype[Any], divisor: Any = None
+) -> tuple[Array, Callable[[npt.ArrayLike], Array]]:
+    """Average or add the losses of the rows, or leave them, and tell what share of a cotangent each row gets.
 
-    ``C = (1/n) sum_i r_i`` with ``n = N`` for "mean" and ``n = 1`` for "sum". Row i of the logits acts
-    on ``r_i`` alone, so ``dC/dz_i = (1/n) dr_i/dz_i``: one scalar weighs the whole matrix. The mean over
-    no rows is 0, with a gradient of no rows.
+    ``C = (1/n) sum_i r_i`` with n the divisor for "mean" and 1 for "sum". Row i of the logits acts on ``r_i``
+    alone, so ``dC/dz_i = (1/n) dr_i/dz_i``: one scalar weighs the whole matrix. Where the rows stay apart, each
+    brings a cotangent of its own. The mean over nothing (no rows, none kept, weights that sum to 0) is 0, with
+    gradient 0.
 
     Parameters
     ----------
     rows : array, shape (N,)
-        Row losses, float32 or wider.
-    reduction : {"mean", "sum"}
+        Row losses, float32 or wider; 0 for a row that does not count.
+    reduction : {"mean", "sum", "none"}
     dtype : dtype
-        Of the loss and of the cotangents returned.
+        Of the loss.
+    divisor : number or array of shape (), optional
+        What "mean" divides by, at least 0; left out, N.
 
     Returns
     -------
-    loss : array, shape ()
-    weigh : callable
-        ``weigh(dr, ct)`` turns the gradients of the rows' own losses, shape (N, K), and the cotangent of
-        the loss into the cotangent of the logits, shape (N, K), always a fresh array.
+    loss : array, shape (), or (N,) for "none"
+    share : callable
+        ``share(ct)``, `ct` shaped like `loss`, is what the gradient of each row's own loss, shape (N, K), is to
+        be multiplied by: shape (1,), or (N, 1) for "none".
 
     Raises
     ------
     ValueError
-        If `reduction` is neither of the two.
+        If `reduction` is none of the three.
     """
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction={reduction!r} is unknown: pass 'mean' or 'sum'")
-    n = max(rows.shape[0], 1) if reduction == "mean" else 1
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction={reduction!r} is unknown: pass 'mean', 'sum' or 'none'")
+    xp = namespace(rows, divisor)
+    n: Any = 1
+    if reduction == "mean":
+        count = rows.shape[0] if divisor is None else divisor
+        n = xp.where(xp.asarray(count) > 0, count, 1).astype(rows.dtype)
     # Divided before it is added: the sum of two losses of 1e308 overflows, their mean does not.
-    loss: Array = namespace(rows).sum(rows / n).astype(dtype)
+    loss: Array = (rows if reduction == "none" else xp.sum(rows / n)).astype(dtype)
+    shape = loss.shape
 
-    def weigh(dr: Array, ct: npt.ArrayLike) -> Array:
-        return (dr * (as_cotangent(ct, (), rows.dtype) / n)).astype(dtype, copy=False)
+    def share(ct: npt.ArrayLike) -> Array:
+        shared: Array = (as_cotangent(ct, shape, rows.dtype) / n)[..., None]
+        return shared
 
-    return loss, weigh
+    return loss, share

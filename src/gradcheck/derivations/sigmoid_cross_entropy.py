@@ -74,9 +74,10 @@ def sigmoid_cross_entropy(z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str 
     a, _ = sigmoid(z)
     # A target of 0 drops the product even where the logit is -inf.
     neurons = xp.maximum(z, 0) - y * xp.where(y != 0, z, 0) + xp.log1p(xp.exp(-xp.abs(z)))
-    loss, weigh = reduce_rows(xp.sum(neurons, axis=1), reduction, dtype)
+    loss, share = reduce_rows(xp.sum(neurons, axis=1), reduction, dtype)
 
     def pullback(ct: npt.ArrayLike) -> Array:
-        return weigh(a - y, ct)
+        dz: Array = (a - y) * share(ct)
+        return dz.astype(dtype, copy=False)
 
     return loss, pullback
