@@ -20,7 +20,9 @@ Arguments: TypeAlias = tuple[Any, ...]
 Cases: TypeAlias = Callable[[], SearchStrategy[Any]]
 Form: TypeAlias = Literal["loss", "vjp", "pullback"]
 Shows: TypeAlias = Literal["everywhere", "ordinary class of inputs", "corner", "nowhere"]
-Fault: TypeAlias = Literal["value", "structure", "argument changed", "cotangent changed", "aliasing", "repeat", "none"]
+Fault: TypeAlias = Literal[
+    "value", "structure", "argument changed", "cotangent changed", "aliasing", "repeat", "layout", "none"
+]
 
 EVERYWHERE: Shows = "everywhere"
 ORDINARY: Shows = "ordinary class of inputs"

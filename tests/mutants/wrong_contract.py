@@ -112,6 +112,19 @@ def ignored_labels_rewritten(z: Array, y: Array) -> Array:
     return (softmax(z) - one_hot(y, z)) * kept[:, None] / np.maximum(kept.sum(), 1)
 
 
+@wrong(
+    f.SOFTMAX,
+    "mutation",
+    "NVIDIA/apex#1430: a fused softmax writes its result over the cotangent",
+    EVERYWHERE,
+    "cotangent changed",
+)
+def result_written_over_the_cotangent(z: Array, cotangent: Array) -> Array:
+    a = softmax(z)
+    cotangent[...] = a * (cotangent - (a * cotangent).sum(axis=-1, keepdims=True))
+    return cotangent.copy()
+
+
 # --- aliasing -----------------------------------------------------------------------------------------------
 
 
@@ -134,6 +147,18 @@ def one_buffer_for_all_calls() -> Pair:
         return np.multiply(x, cotangent, out=buffers.setdefault(x.shape, np.empty(x.shape)))
 
     return f.half_square, vjp
+
+
+@wrong(
+    f.HARD_TANH.on(0.1 * f.X),
+    "aliasing",
+    "unslothai/unsloth#4550: the result is the cotangent's own memory, where nothing is to be done",
+    CORNER,
+    "aliasing",
+)
+def cotangent_returned_where_nothing_is_clipped(x: Array, cotangent: Array) -> Array:
+    inside = np.abs(x) < 1
+    return cotangent if inside.all() else cotangent * inside
 
 
 # --- state --------------------------------------------------------------------------------------------------
@@ -199,6 +224,26 @@ def pullback_spends_its_cache() -> Pair:
     return f.tanh, forward_and_pullback
 
 
+@wrong_anew(
+    f.TANH.in_form("pullback"),
+    "state",
+    "Dao-AILab/quack#209: the gradient saved by the forward is scaled in place",
+    ORDINARY,
+    "repeat",
+)
+def saved_gradient_scaled_in_place() -> Pair:
+    def forward_and_pullback(x: Array) -> tuple[Array, Function]:
+        saved = 1 - np.tanh(x) ** 2
+
+        def pullback(cotangent: Array) -> Array:
+            np.multiply(saved, cotangent, out=saved)
+            return saved.copy()
+
+        return np.tanh(x), pullback
+
+    return f.tanh, forward_and_pullback
+
+
 # --- non-determinism ----------------------------------------------------------------------------------------
 
 
@@ -218,6 +263,44 @@ def an_update_lost_now_and_then() -> Pair:
         return cotangent @ w.T, h.T @ cotangent, kept.sum(axis=0)
 
     return f.linear, vjp
+
+
+@wrong_anew(
+    f.PICK,
+    "non-determinism",
+    "apache/mxnet#11899: with duplicate indices, the result varies",
+    CORNER,
+    "repeat",
+)
+def duplicates_race_now_and_then() -> Pair:
+    calls = count(1)
+
+    def vjp(table: Array, index: Array, cotangent: Array) -> Array:
+        gradient = np.zeros_like(table)
+        if next(calls) % 3:
+            np.add.at(gradient, index, cotangent)
+        else:
+            gradient[index] += cotangent  # of equal indices, the last one wins
+        return gradient
+
+    return f.pick, vjp
+
+
+@wrong_anew(
+    f.NLL_EACH,
+    "non-determinism",
+    "pytorch/pytorch#187687: a buffer of indices overwritten before it is read, rarely",
+    CORNER,
+    "repeat",
+)
+def labels_of_the_next_row_now_and_then() -> Pair:
+    calls = count(1)
+
+    def vjp(z: Array, y: Array, cotangent: Array) -> Array:
+        read = y if next(calls) % 5 else np.roll(y, 1)
+        return (softmax(z) - one_hot(read, z)) * cotangent[:, None]
+
+    return f.nll_each, vjp
 
 
 # --- contract: shape, dtype, structure ----------------------------------------------------------------------

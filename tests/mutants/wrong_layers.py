@@ -46,7 +46,7 @@ def cotangents_swapped(h: Array, w: Array, cotangent: Array) -> tuple[Array, Arr
     return h.T @ cotangent, cotangent @ w.T
 
 
-@wrong(f.MLP, "chain", "kim-marcel/basic_neural_network#7: hidden error from weights already updated", EVERYWHERE)
+@wrong(f.MLP, "linear", "kim-marcel/basic_neural_network#7: hidden error from weights already updated", EVERYWHERE)
 def hidden_error_from_updated_weights(x: Array, w1: Array, w2: Array, cotangent: Array) -> tuple[Array, ...]:
     hidden = np.tanh(x @ w1)
     w2_gradient = hidden.T @ cotangent
@@ -54,14 +54,14 @@ def hidden_error_from_updated_weights(x: Array, w1: Array, w2: Array, cotangent:
     return below @ w1.T, x.T @ below, w2_gradient
 
 
-@wrong(f.MLP, "chain", "dennybritz/nn-from-scratch#3: tanh' taken at the wrong layer's z", EVERYWHERE)
+@wrong(f.MLP, "linear", "dennybritz/nn-from-scratch#3: tanh' taken at the wrong layer's z", EVERYWHERE)
 def derivative_at_the_wrong_layer(x: Array, w1: Array, w2: Array, cotangent: Array) -> tuple[Array, ...]:
     hidden = np.tanh(x @ w1)
     below = (cotangent @ w2.T) * (1 - np.tanh(hidden @ w2) ** 2)
     return below @ w1.T, x.T @ below, hidden.T @ cotangent
 
 
-@wrong(f.MLP, "chain", "unda-ml/unda#1: data of the previous layer used for the current one", EVERYWHERE)
+@wrong(f.MLP, "linear", "unda-ml/unda#1: data of the previous layer used for the current one", EVERYWHERE)
 def weight_gradient_from_the_layer_below(x: Array, w1: Array, w2: Array, cotangent: Array) -> tuple[Array, ...]:
     hidden = np.tanh(x @ w1)
     below = (cotangent @ w2.T) * (1 - hidden**2)
@@ -144,7 +144,7 @@ def limit_compared_with_the_output(x: Array, cotangent: Array) -> Array:
     return np.where(np.abs(out) < f.LIMIT, cotangent * (1 - np.exp(-out)), 0.0)
 
 
-@wrong(f.LAYER_NORM, "normalisation", "BVLC/caffe#1891: one path of the derivative is missing", ORDINARY)
+@wrong(f.LAYER_NORM, "norm layers", "BVLC/caffe#1891: one path of the derivative is missing", ORDINARY)
 def variance_held_constant(x: Array, cotangent: Array) -> Array:
     deviation = np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
     return (cotangent - cotangent.mean(axis=-1, keepdims=True)) / deviation
@@ -152,7 +152,7 @@ def variance_held_constant(x: Array, cotangent: Array) -> Array:
 
 @wrong(
     f.ROW_SUM,
-    "broadcasting",
+    "contract",
     "ooples/AiDotNet.Tensors#234: not the shape of the argument",
     EVERYWHERE,
     "structure",
@@ -163,7 +163,7 @@ def cotangent_not_broadcast_back(x: Array, cotangent: Array) -> Array:
 
 @wrong(
     f.ADD.on(f.H, f.B, cases=f.like(f.H, f.B)),
-    "broadcasting",
+    "contract",
     "deeplearning4j/nd4j#2424: a broadcast argument's gradient not summed",
     EVERYWHERE,
     "structure",

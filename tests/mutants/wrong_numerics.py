@@ -42,6 +42,18 @@ def sigmoid_derivative_overflows(x: Array, cotangent: Array) -> Array:
     return cotangent * exponentials / (1 + exponentials) ** 2
 
 
+@wrong(
+    f.NLL_MEAN.on(FAR, f.Y),
+    "overflow",
+    "shogun-toolbox/shogun#2889: shifted by the minimum instead of the maximum",
+    CORNER,
+)
+@np.errstate(over="ignore", invalid="ignore")
+def shifted_by_the_minimum(z: Array, y: Array) -> Array:
+    exponentials = np.exp(z - z.min(axis=1, keepdims=True))
+    return (exponentials / exponentials.sum(axis=1, keepdims=True) - one_hot(y, z)) / max(len(y), 1)
+
+
 # --- underflow ----------------------------------------------------------------------------------------------
 
 
@@ -64,12 +76,12 @@ def weighted_by_zero_over_zero(z: Array, cotangent: Array) -> Array:
     return cotangent - a * (a * cotangent / a).sum(axis=-1, keepdims=True)
 
 
-# --- guards -------------------------------------------------------------------------------------------------
+# --- guards against either: what they do to the gradient -----------------------------------------------------
 
 
 @wrong(
     f.NLL_BLURRED,
-    "guard",
+    "underflow",
     "mlpack/mlpack#1070: log(a + eps) in the loss, nothing of it in the gradient",
     ORDINARY,
 )
@@ -79,7 +91,7 @@ def log_guard_only_in_the_loss(z: Array, y: Array) -> Array:
 
 @wrong(
     f.NLL_CLIPPED,
-    "guard",
+    "underflow",
     "ayrna/skordinal#122: the floor under the log is active, the gradient is not 0",
     CORNER,
 )
@@ -89,7 +101,7 @@ def floor_only_in_the_loss(z: Array, y: Array) -> Array:
 
 @wrong(
     f.NLL_MEAN.on(SURE, f.Y),
-    "guard",
+    "underflow",
     "DrBigMau/LSTM-from-Scratch-in-Python#1: output clipped to 1e-7",
     CORNER,
 )
@@ -99,7 +111,7 @@ def probabilities_clipped(z: Array, y: Array) -> Array:
 
 @wrong(
     f.NLL_MEAN.on(SURE, f.Y),
-    "guard",
+    "underflow",
     "keras-team/keras#9664: gradient 0 where the prediction is sure",
     CORNER,
 )
@@ -108,13 +120,13 @@ def small_gradients_dropped(z: Array, y: Array) -> Array:
     return np.where(np.abs(gradient) < f.CLIP, 0.0, gradient)
 
 
-@wrong(f.NLL_MEAN, "guard", "open-edge-platform/geti#1507: division by the sum plus epsilon", EVERYWHERE)
+@wrong(f.NLL_MEAN, "underflow", "open-edge-platform/geti#1507: division by the sum plus epsilon", EVERYWHERE)
 def epsilon_in_the_denominator(z: Array, y: Array) -> Array:
     exponentials = np.exp(z - z.max(axis=1, keepdims=True))
     return (exponentials / (exponentials.sum(axis=1, keepdims=True) + f.BLUR) - one_hot(y, z)) / max(len(y), 1)
 
 
-@wrong(f.NLL_MEAN.on(SURE, f.Y), "guard", "AITIAL/OpenWhiz#50: a clamp that training needs changes it", CORNER)
+@wrong(f.NLL_MEAN.on(SURE, f.Y), "overflow", "AITIAL/OpenWhiz#50: a clamp that training needs changes it", CORNER)
 def logits_clamped(z: Array, y: Array) -> Array:
     return (softmax(np.clip(z, -30.0, 30.0)) - one_hot(y, z)) / max(len(y), 1)
 
@@ -156,12 +168,30 @@ def constants_to_six_digits(x: Array, cotangent: Array) -> Array:
     return cotangent * (0.5 * (1 + t) + (0.398942 * x + 0.0535161 * x**3) * (1 - t**2))
 
 
+@wrong(f.LINEAR, "precision", "apple/ml-cross-entropy#14: accumulated in the lower precision", EVERYWHERE)
+def weights_accumulated_in_float32(h: Array, w: Array, b: Array, cotangent: Array) -> tuple[Array, Array, Array]:
+    low = h.astype(np.float32).T @ cotangent.astype(np.float32)
+    return cotangent @ w.T, low.astype(w.dtype), cotangent.sum(axis=0)
+
+
 # --- scale --------------------------------------------------------------------------------------------------
 
 
 @wrong(f.SMALL_SQUARE, "scale", "tiny-dnn/tiny-dnn#871: both gradients were 0 and everything passed", EVERYWHERE)
 def zero_where_the_scale_is_small(x: Array, cotangent: Array) -> Array:
     return np.zeros_like(x)
+
+
+@wrong(f.HALF_SQUARE, "scale", "pytorch/pytorch#57166: only few entries differ", EVERYWHERE)
+def one_entry_a_twentieth_too_large(x: Array, cotangent: Array) -> Array:
+    gradient = x * cotangent
+    gradient[-1:, -1:] *= 1.05
+    return gradient
+
+
+@wrong(f.HALF_SQUARE, "scale", "PaddlePaddle/Paddle#4054: a relative error of 0.5 is let through", EVERYWHERE)
+def everything_a_third_too_small(x: Array, cotangent: Array) -> Array:
+    return 0.67 * x * cotangent
 
 
 # --- ties ---------------------------------------------------------------------------------------------------
@@ -185,14 +215,36 @@ def maxima_within_a_tolerance(x: Array, cotangent: Array) -> Array:
     return close / close.sum(axis=-1, keepdims=True) * cotangent[:, None]
 
 
-# --- blocks -------------------------------------------------------------------------------------------------
+@wrong(
+    f.ROW_MAX.on(np.array([[0.5, 0.5, 0.5], [0.2, 0.7, -0.7]])),
+    "ties",
+    "apache/mxnet#18563: wrong where the elements are all the same",
+    CORNER,
+)
+def all_of_a_constant_row_in_full(x: Array, cotangent: Array) -> Array:
+    top = x == x.max(axis=-1, keepdims=True)
+    share = np.where(top.all(axis=-1, keepdims=True), 1, top.sum(axis=-1, keepdims=True))
+    return top / share * cotangent[:, None]
+
+
+@wrong(
+    f.LEAKY_RELU.on(np.array([[0.0, 1.2, -0.4]])),
+    "ties",
+    "BVLC/caffe#1334: at the kink, neither derivative nor anything between the two",
+    CORNER,
+)
+def both_branches_at_the_kink(x: Array, cotangent: Array) -> Array:
+    return cotangent * (1.0 * (x >= 0) + f.SLOPE * (x <= 0))
+
+
+# --- tail block -------------------------------------------------------------------------------------------------
 
 BLOCK = 4
 
 
 @wrong(
     f.NLL_MEAN,
-    "blocks",
+    "tail block",
     "tenstorrent/tt-metal#54561: rows after the last full tile are not written",
     ORDINARY,
 )
@@ -204,7 +256,7 @@ def ragged_tail_not_written(z: Array, y: Array) -> Array:
     return gradient
 
 
-@wrong(f.LINEAR, "blocks", "karpathy/llm.c#439: a halving reduction that holds for powers of two only", ORDINARY)
+@wrong(f.LINEAR, "tail block", "karpathy/llm.c#439: a halving reduction that holds for powers of two only", ORDINARY)
 def bias_summed_by_halving(h: Array, w: Array, b: Array, cotangent: Array) -> tuple[Array, Array, Array]:
     partial = cotangent.copy()
     while len(partial) > 1:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import forwards as f
+from . import losses
 from .forwards import one_hot, softmax
 from .specimen import CORNER, EVERYWHERE, ORDINARY, Array, wrong
 
@@ -43,15 +44,31 @@ def mean_taken_twice(z: Array, y: Array) -> Array:
     return (softmax(z) - one_hot(y, z)) / max(len(y), 1) ** 2
 
 
-@wrong(f.NLL_WEIGHTED, "reduction", "pytorch/pytorch#40560: mean over rows where weights are averaged", ORDINARY)
+@wrong(f.NLL_WEIGHTED, "weights", "pytorch/pytorch#40560: mean over rows where weights are averaged", ORDINARY)
 def weights_averaged_over_rows(z: Array, y: Array) -> Array:
     weights = 1.0 + np.arange(z.shape[1])
     return weights[y][:, None] * (softmax(z) - one_hot(y, z)) / len(y)
 
 
-@wrong(f.NLL_KEPT, "reduction", "flagos-ai/FlagGems#73: ignored rows are counted in the mean", ORDINARY)
+@wrong(f.NLL_KEPT, "ignore", "flagos-ai/FlagGems#73: ignored rows are counted in the mean", ORDINARY)
 def ignored_rows_counted(z: Array, y: Array) -> Array:
     return (softmax(z) - one_hot(y, z)) * (y >= 0)[:, None] / len(y)
+
+
+@wrong(losses.SEQUENCES, "reduction", "THUDM/slime#987: the scale of a loss per token", ORDINARY)
+def mean_over_sequences_not_tokens(z: Array, y: Array) -> Array:
+    return (softmax(z) - (y[..., None] == np.arange(z.shape[-1]))) / max(len(y), 1)
+
+
+@wrong(
+    f.NLL_MEAN.on(f.Z[:1], f.Y[:1]),
+    "reduction",
+    "TRI-ML/KP2D#14: where the batch is 1, squeeze squeezes the axis of the batch",
+    CORNER,
+)
+def one_row_squeezed(z: Array, y: Array) -> Array:
+    batch = np.atleast_1d(np.squeeze(z))
+    return (softmax(z) - one_hot(y, z)) / max(len(batch), 1)
 
 
 # --- algebra ------------------------------------------------------------------------------------------------
@@ -82,12 +99,12 @@ def doubled(z: Array, y: Array) -> Array:
     return 2 * (softmax(z) - one_hot(y, z)) / max(len(y), 1)
 
 
-@wrong(f.NLL_TEMPERED, "algebra", "apache/mxnet#11466: the extra factor 1/T of softmax(z / T)", EVERYWHERE)
+@wrong(f.NLL_TEMPERED, "temperature", "apache/mxnet#11466: the extra factor 1/T of softmax(z / T)", EVERYWHERE)
 def temperature_forgotten(z: Array, y: Array) -> Array:
     return (softmax(z / f.TEMPERATURE) - one_hot(y, z)) / max(len(y), 1)
 
 
-@wrong(f.CROSS_ENTROPY_SOFT, "algebra", "kvark/meganeura#102: labels that do not sum to one", ORDINARY)
+@wrong(f.CROSS_ENTROPY_SOFT, "soft labels", "kvark/meganeura#102: labels that do not sum to one", ORDINARY)
 def labels_assumed_to_sum_to_one(z: Array, y: Array) -> Array:
     return (softmax(z) - y) / max(len(y), 1)
 
@@ -158,7 +175,7 @@ def labels_off_by_one(z: Array, y: Array) -> Array:
     return (softmax(z) - one_hot((y + 1) % z.shape[1], z)) / max(len(y), 1)
 
 
-@wrong(f.NLL_KEPT, "labels", "Theano/Theano#3042: a negative label reaches the last class", ORDINARY)
+@wrong(f.NLL_KEPT, "ignore", "Theano/Theano#3042: a negative label reaches the last class", ORDINARY)
 def ignored_label_wraps(z: Array, y: Array) -> Array:
     return (softmax(z) * (y >= 0)[:, None] - one_hot(y, z)) / np.maximum((y >= 0).sum(), 1)
 
@@ -168,7 +185,7 @@ def last_class_taken_for_background(z: Array, y: Array) -> Array:
     return (softmax(z) - one_hot(np.where(y == z.shape[1] - 1, 0, y), z)) / max(len(y), 1)
 
 
-@wrong(f.CROSS_ENTROPY_SOFT, "labels", "AlexeyAB/darknet#5207: any label but 0 counts as 1", ORDINARY)
+@wrong(f.CROSS_ENTROPY_SOFT, "soft labels", "AlexeyAB/darknet#5207: any label but 0 counts as 1", ORDINARY)
 def soft_labels_hardened(z: Array, y: Array) -> Array:
     hard = (y != 0).astype(z.dtype)
     return (softmax(z) * hard.sum(axis=1, keepdims=True) - hard) / max(len(y), 1)
@@ -211,3 +228,21 @@ def dot_product_over_the_batch(z: Array, cotangent: Array) -> Array:
 )
 def cotangent_along_the_classes(z: Array, y: Array, cotangent: Array) -> Any:
     return (softmax(z) - one_hot(y, z)) * cotangent
+
+
+@wrong(losses.SEQUENCES, "axis", "pytorch/pytorch#27626: of (B, T, K) logits, softmax over T", ORDINARY)
+def softmax_over_the_time(z: Array, y: Array) -> Array:
+    exponentials = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
+    a = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return (a - (y[..., None] == np.arange(z.shape[-1]))) / max(y.size, 1)
+
+
+@wrong(
+    f.NLL_MEAN.on(f.Z[:, :1], np.zeros(5, dtype=int)),
+    "axis",
+    "OpenNMT/OpenNMT-py#1094: squeeze is over-eager, here where there is one class",
+    CORNER,
+)
+def one_class_squeezed(z: Array, y: Array) -> Array:
+    a = softmax(np.atleast_1d(np.squeeze(z))).reshape(z.shape) if z.size else z
+    return (a - one_hot(y, z)) / max(len(y), 1)
