@@ -223,3 +223,10 @@ def test_a_scale_that_is_no_length_is_refused(scale: Any) -> None:
 def test_a_negative_or_infinite_grain_or_noise_is_refused(name: str, size: float) -> None:
     with pytest.raises(InvalidArgument, match=f"{name} is {size}; give a finite number"):
         derivative(math.sin, **{name: size})
+
+
+def test_a_kink_nearer_than_any_normal_step_is_no_crash() -> None:
+    """The distance of a subnormal number from zero is a scale too, with no steps below it to extrapolate from."""
+    primal = np.array([5e-323, 2.0])
+    found = directional(lambda x: float(np.maximum(x, 0.0).sum()), primal, np.ones(2))
+    assert not abs(float(found.value) - 2.0) > float(found.error)  # nor where the error is unknown, which is NaN

@@ -19,6 +19,7 @@ __all__ = ["SMALLEST", "ULP", "Fit", "Ladder", "Rung", "fit"]
 
 ULP = 2.0**-52  # of 1
 SMALLEST = 2.0**-1074  # positive float64
+NORMAL = 2.0**-1022  # the smallest that is: below it a step has too few bits to be divided by another
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ class Ladder:
         return [rung for rung in self._rungs.values() if rung]
 
     def rung(self, step: float) -> Rung | None:
-        """Evaluate both sides; None where ``phi`` is not finite on either."""
+        """Evaluate both sides; None where ``phi`` is not finite on either, or the step is subnormal."""
+        if step < NORMAL:
+            return None
         if step not in self._rungs:
             self._rungs[step] = self._rung(step)
         return self._rungs[step]
