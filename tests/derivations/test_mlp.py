@@ -122,7 +122,7 @@ def test_softmax_regression_is_the_two_rules_in_a_row() -> None:
     assert np.array_equal(pullback(CT)["b1"], db)
 
 
-@pytest.mark.parametrize("form", softmax_nll.__all__)
+@pytest.mark.parametrize("form", ["full_jacobian", "contracted_jacobian", "log_softmax", "fused", "accurate"])
 def test_every_form_trains_the_same(form: str) -> None:
     params = parameters("one hidden layer")
     fused = mlp(params, X, Y)[1](1.0)

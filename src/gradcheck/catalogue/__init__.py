@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradcheck.catalogue import layers, network, softmax_nll
+from gradcheck.catalogue import blocked, layers, losses, network, softmax_nll
 from gradcheck.catalogue.entry import Entry
 
 __all__ = ["Entry", "entries"]
@@ -16,5 +16,5 @@ __all__ = ["Entry", "entries"]
 
 def entries() -> Iterator[Entry]:
     """Yield every built-in derivation."""
-    for page in (softmax_nll, layers, network):
+    for page in (softmax_nll, blocked, losses, layers, network):
         yield from page.entries()

@@ -12,7 +12,7 @@ from gradcheck import derivations
 from gradcheck.catalogue.entry import Entry, entry
 from gradcheck.catalogue.layers import activation as restated
 from gradcheck.catalogue.layers import affine, over_sizes
-from gradcheck.catalogue.softmax_nll import mean_nll
+from gradcheck.catalogue.softmax_nll import nll
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -48,7 +48,7 @@ def _mlp(params: Any, x: Any, y: Any, *, activation: str, l2: float = 0.0) -> An
     for layer in range(1, depth + 1):
         h = affine(h, params[f"W{layer}"], params[f"b{layer}"])
         h = h if layer == depth else restated(activation)(h)
-    return mean_nll(h, y) + (_l2(params, l2) if l2 else 0.0)
+    return nll(h, y) + (_l2(params, l2) if l2 else 0.0)
 
 
 def _params(h: int, k: int, dtype: str) -> dict[str, Any]:

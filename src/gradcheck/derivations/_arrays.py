@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gradcheck.derivations._namespace import namespace
 
-__all__ = ["Array", "Pullback", "as_cotangent", "as_floating", "is_concrete", "widened"]
+__all__ = ["Array", "Pullback", "as_cotangent", "as_floating", "assign", "is_concrete", "widened"]
 
 Array: TypeAlias = npt.NDArray[Any]
 Pullback: TypeAlias = Callable[[npt.ArrayLike], Array]
@@ -54,6 +54,16 @@ def as_cotangent(ct: npt.ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]
     if not (xp.issubdtype(array.dtype, xp.floating) or xp.issubdtype(array.dtype, xp.integer)):
         raise ValueError(f"the cotangent has dtype {array.dtype}: pass real numbers, as the output holds")
     return array.astype(dtype, copy=False)
+
+
+def assign(out: Array, index: Any, value: Array) -> Array:
+    """Return `out` with `value`, rounded to its dtype, at `index`: the same array in NumPy, a new one in JAX."""
+    if is_concrete(out):
+        out[index] = value
+        return out
+    functional: Any = out
+    updated: Array = functional.at[index].set(value.astype(out.dtype))
+    return updated
 
 
 def is_concrete(x: object) -> bool:

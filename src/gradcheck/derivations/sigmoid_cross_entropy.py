@@ -46,15 +46,15 @@ def sigmoid_cross_entropy(z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str 
     y : array_like, shape (N,) of integers, or (N, K)
         Class indices, read as one-hot rows, or a target for each neuron, in [0, 1] if it is to be a
         probability (finite and at least 0 is what is checked). Not differentiated.
-    reduction : {"mean", "sum"}
+    reduction : {"mean", "sum", "none"}
         Of the N row losses; a row's own K terms are always added. The mean over no rows is 0.
 
     Returns
     -------
-    loss : array, shape (), dtype of `z`
+    loss : array, shape (), or (N,) for ``reduction="none"``; dtype of `z`
         In nats.
     pullback : callable
-        ``pullback(ct)``, `ct` of shape (), returns the cotangent of `z`, shape (N, K), dtype of `z`.
+        ``pullback(ct)``, `ct` shaped like `loss`, returns the cotangent of `z`, shape (N, K), dtype of `z`.
 
     Raises
     ------

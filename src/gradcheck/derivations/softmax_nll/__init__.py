@@ -1,12 +1,15 @@
-r"""Softmax followed by the negative log-likelihood, differentiated by hand in the four ways people write it.
+r"""Softmax followed by the negative log-likelihood, differentiated by hand in the ways people write it.
 
 Notation. A row of logits ``z``, shape (K,), passes through softmax, ``a_k = exp(z_k) / sum_j exp(z_j)``, and
 meets label weights ``y``, shape (K,)::
 
     C = -sum_k y_k log a_k                                     with 0 log 0 = 0
 
-Over a batch, ``z`` has shape (N, K) and the rows' losses are averaged or added. All four functions below
-take the same arguments, return the same loss and the same gradient up to rounding, and differ in the route.
+Over a batch, ``z`` has shape (N, K) and the rows' losses are averaged, added, or left apart. The forms of this
+loss take the same arguments, return the same loss and the same gradient up to rounding, and differ in the route.
+Class weights, ignored rows, smoothing, temperature, z-loss, a cap on the logits, sequences: `OPTIONS` says which
+form takes what, `fused` what each means, and `gradcheck.derivations.softmax_nll.objective` how all of them come
+down to the derivation below.
 
 **The Jacobian of softmax.** ``log a_k = z_k - log sum_j exp(z_j)``, so ``d log a_k / d z_i = [i = k] -
 a_i``, and by ``d a_k = a_k d log a_k``::
@@ -43,12 +46,31 @@ Since ``a_k <= exp(z_k - max z)``, that ends where the row maximum is ``-log(tin
 about 708 for float64 and 87 for float32, less the logarithm of the sum of the shifted exponentials, which is
 between 1 and K. They raise beyond it. Under ``jax.jit``, where values cannot be seen, they give ``inf`` or
 NaN there; and since XLA flushes subnormal numbers to zero, the products ``a_i a_k`` of the full Jacobian are
-lost to it a little earlier. The other two forms have no such limit.
+lost to it a little earlier. The other forms have no such limit.
+
+**Memory.** All of these hold several arrays as large as the logits. `streaming` goes over blocks of classes and holds a
+block; `fused_linear` takes the layer below along and never holds the logits either; `sharded` has the classes in
+shards, as trainers over several devices do, and shows what must go between them. They take class indices only.
 """
 
 from __future__ import annotations
 
+from gradcheck.derivations.softmax_nll.accurate import accurate
+from gradcheck.derivations.softmax_nll.fused_linear import fused_linear
 from gradcheck.derivations.softmax_nll.one_stage import fused, log_softmax
+from gradcheck.derivations.softmax_nll.options import OPTIONS
+from gradcheck.derivations.softmax_nll.sharded import sharded
+from gradcheck.derivations.softmax_nll.streaming import streaming
 from gradcheck.derivations.softmax_nll.two_stage import contracted_jacobian, full_jacobian
 
-__all__ = ["contracted_jacobian", "full_jacobian", "fused", "log_softmax"]
+__all__ = [
+    "OPTIONS",
+    "accurate",
+    "contracted_jacobian",
+    "full_jacobian",
+    "fused",
+    "fused_linear",
+    "log_softmax",
+    "sharded",
+    "streaming",
+]

@@ -8,38 +8,51 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.derivations._arrays import Array, is_concrete
+from gradcheck.derivations._labels import entry
 
 __all__ = ["Exponentials", "exponentials_of"]
 
 
 class Exponentials(NamedTuple):
-    """Softmax before the division."""
+    """Softmax before the division, over the last axis of K classes."""
 
+    top: Array
+    """Index of the first maximum, shape (..., 1)."""
+    peak: Array
+    """``max s``, shape (..., 1); infinite where only the division by the temperature overflows."""
     shifted: Array
-    """``z - max z``, shape (N, K), at most 0."""
+    """``s - max s``, shape (..., K), at most 0."""
     exponentials: Array
-    """Of the shifted logits, shape (N, K), at most 1."""
+    """Of the shifted logits, shape (..., K), at most 1."""
     total: Array
-    """Their sums, shape (N, 1), at least 1."""
+    """Their sums, shape (..., 1), at least 1."""
 
 
-def exponentials_of(xp: ModuleType, z: Array) -> Exponentials:
-    """Subtract the row maximum of logits `z`, shape (N, K), exponentiate and sum.
+def exponentials_of(xp: ModuleType, z: Array, temperature: float = 1.0) -> Exponentials:
+    """Subtract the row maximum of logits `z`, shape (..., K), divide by the temperature, exponentiate and sum.
+
+    The maximum is the entry at its place, so that whoever differentiates this sees that this entry, less
+    itself, stays 0 even where others tie with it.
 
     Raises
     ------
     ValueError
         If a row has no finite maximum.
     """
-    peak = xp.max(z, axis=1, keepdims=True)
+    top = xp.argmax(z, axis=-1)[..., None]
+    peak = xp.take_along_axis(z, top, axis=-1)
     if is_concrete(peak) and np.isinf(peak).any():
-        i = np.flatnonzero(np.isinf(peak))[0]
+        where = tuple(np.argwhere(np.isinf(peak))[0])
         raise ValueError(
-            f"row z[{i}] has the maximum {peak[i, 0]}, so softmax is undefined there: "
+            f"row {entry('z', where[:-1])} has the maximum {peak[where]}, so softmax is undefined there: "
             "keep logits below inf and at least one in each row above -inf"
         )
-    # Logits further apart than the largest float differ by -inf, whose exponential is rightly 0.
+    # Logits further apart than the largest float differ by -inf, whose exponential is rightly 0; and what a
+    # small temperature makes of a difference may be as large. Divided before they are subtracted, equal
+    # logits would overflow too.
     with np.errstate(over="ignore"):
         shifted = z - peak
+        if temperature != 1:
+            shifted, peak = shifted / temperature, peak / temperature
     exponentials = xp.exp(shifted)
-    return Exponentials(shifted, exponentials, xp.sum(exponentials, axis=1, keepdims=True))
+    return Exponentials(top, peak, shifted, exponentials, xp.sum(exponentials, axis=-1, keepdims=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, Never
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,14 @@ from gradcheck.derivations._arrays import Array, Pullback, is_concrete
 from gradcheck.derivations._labels import read_batch
 from gradcheck.derivations._reduction import reduce_rows
 from gradcheck.derivations.softmax_nll._exponentials import exponentials_of
+from gradcheck.derivations.softmax_nll.options import check_taken
 
 __all__ = ["contracted_jacobian", "full_jacobian"]
 
 
-def full_jacobian(z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str = "mean") -> tuple[Array, Pullback]:
+def full_jacobian(
+    z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str = "mean", **others: Never
+) -> tuple[Array, Pullback]:
     """Differentiate softmax + NLL in two stages, with the softmax Jacobian written out.
 
     Each row's ``J = diag(a) - a a^T`` is built, shape (N, K, K), and applied to ``g = -y / a``::
@@ -31,18 +34,20 @@ def full_jacobian(z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str = "mean"
         Logits, floating; N >= 0, K >= 1.
     y : array_like, shape (N,) of integers, or (N, K)
         Class indices, or label weights (finite, at least 0). Not differentiated.
-    reduction : {"mean", "sum"}
+    reduction : {"mean", "sum", "none"}
         Of the N row losses. The mean divides by N, rows of zero weights included; over no rows it is 0.
 
     Returns
     -------
-    loss : array, shape (), dtype of `z`
+    loss : array, shape (), or (N,) for ``reduction="none"``; dtype of `z`
         In nats.
     pullback : callable
-        ``pullback(ct)``, `ct` of shape (), returns the cotangent of `z`, shape (N, K), dtype of `z`.
+        ``pullback(ct)``, `ct` shaped like `loss`, returns the cotangent of `z`, shape (N, K), dtype of `z`.
 
     Raises
     ------
+    TypeError
+        If another option is given, naming the forms that take it.
     ValueError
         If `z` or `y` is malformed, if a row has no finite maximum, if `reduction` is unknown, or if a
         labelled ``a`` is below the smallest normal number (see the module's domain).
@@ -55,6 +60,7 @@ def full_jacobian(z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str = "mean"
     >>> pullback(1.0).round(6)
     array([[ 0.125, -0.75 ,  0.625]])
     """
+    check_taken("full_jacobian", others)
     xp, z, y, dtype = read_batch(z, y)
     a, g, nll = _two_stages(xp, z, y)
     loss, share = reduce_rows(nll, reduction, dtype)
@@ -67,7 +73,9 @@ def full_jacobian(z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str = "mean"
     return loss, pullback
 
 
-def contracted_jacobian(z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str = "mean") -> tuple[Array, Pullback]:
+def contracted_jacobian(
+    z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str = "mean", **others: Never
+) -> tuple[Array, Pullback]:
     """Differentiate softmax + NLL in two stages, with the Jacobian contracted before it is built.
 
     ``J g = diag(a) g - a (a^T g)``, so one inner product a row replaces the K x K matrix::
@@ -84,6 +92,7 @@ def contracted_jacobian(z: npt.ArrayLike, y: npt.ArrayLike, *, reduction: str = 
     >>> pullback(1.0).round(6)
     array([[ 0.125, -0.75 ,  0.625]])
     """
+    check_taken("contracted_jacobian", others)
     xp, z, y, dtype = read_batch(z, y)
     a, g, nll = _two_stages(xp, z, y)
     loss, share = reduce_rows(nll, reduction, dtype)
@@ -105,8 +114,8 @@ class _TwoStages(NamedTuple):
 
 
 def _two_stages(xp: ModuleType, z: Array, y: Array) -> _TwoStages:
-    _, exponentials, total = exponentials_of(xp, z)
-    a = exponentials / total
+    softmax = exponentials_of(xp, z)
+    a = softmax.exponentials / softmax.total
     labelled = y != 0
     if is_concrete(a) and (vanished := labelled & (a < np.finfo(a.dtype).tiny)).any():
         i, k = np.argwhere(vanished)[0]

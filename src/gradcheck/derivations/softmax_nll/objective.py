@@ -1,0 +1,212 @@
+r"""One form for everything that can be asked of softmax + NLL, so that each derivation stays a few lines.
+
+All options change one of five things. With logits ``z`` and label weights ``y``, the row loss that the forms
+differentiate is::
+
+    s = c tanh(z / c) / T                   a cap c on the logits, a temperature T
+    q = w ((1 - e) y + (e / K) sum_k y_k)   smoothing e, class weights w; 0 for a row to ignore
+    r = -sum_k q_k log a_k + b lse^2        a = softmax(s),  lse = log sum_k exp(s_k),  b the z-loss
+
+and what is returned is the mean of the rows, their sum, or the rows. The mean divides by the number of rows that
+are not ignored, or with class weights by ``sum_ik w_k y_ik`` over them: by what the rows weigh, before smoothing.
+
+**By s.** ``d log a_k / d s_i = [i = k] - a_i`` and ``d lse / d s_i = a_i``, hence with ``Q = sum_k q_k``::
+
+    dr/ds_i = Q a_i - q_i + 2 b lse a_i
+
+**By z.** The cap and the temperature act on each logit alone, so the chain rule is one factor an entry::
+
+    ds/dz = (1 - tanh^2(z / c)) / T = sech^2(z / c) / T,   sech(x) = 2 exp(-|x|) / (1 + exp(-2 |x|))
+
+where the last form loses nothing when tanh rounds to 1. The temperature divides logits *after* the row maximum is
+subtracted, which softmax does not see: so however small it is, equal logits stay equal, and nothing overflows that
+does not have to. The gradient is not multiplied by T or T^2: distillation's factor T^2 (Hinton, Vinyals and Dean,
+2015) is the caller's.
+
+**Where from.** Smoothing: Szegedy et al., 2016, sec. 7, for labels that sum to one; here a row keeps whatever sum it
+has. z-loss: Chowdhery et al., *PaLM*, 2022, sec. 5. Cap: Gemma Team, *Gemma 2*, 2024, sec. 2. The mean by weights:
+PyTorch's, whose meaning of it has become everybody's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck.derivations._arrays import Array, Pullback, is_concrete, widened
+from gradcheck.derivations._labels import Labels, entry, read_labels, read_logits
+from gradcheck.derivations._namespace import namespace
+from gradcheck.derivations._reduction import reduce_rows
+from gradcheck.derivations.softmax_nll.options import OPTIONS, Options, check_index, check_number, check_taken
+
+__all__ = ["Objective", "read_objective", "read_weights"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss with all of its options worked in: what a form computes with."""
+
+    xp: ModuleType
+    """The namespace of the arrays."""
+    z: Array
+    """Logits after the cap and before the temperature, shape (..., K), float32 or wider; 0 in ignored rows."""
+    q: Array
+    """Effective label weights, shape and dtype of `z`."""
+    temperature: float
+    penalty_weight: Array | None
+    """The ``b`` of each row, shape (..., 1); None without z-loss."""
+    slope: Array | None
+    """``ds/dz``, shape of `z` or (); None where it is 1."""
+    divisor: Any
+    """What the mean divides by: a number, or an array of shape ()."""
+    reduction: str
+    dtype: np.dtype[Any]
+    """Of the logits as they came, hence of the loss and its gradient."""
+
+    def penalty(self, lse: Array) -> tuple[Any, Any]:
+        """Return the rows' z-loss ``b lse^2`` and its derivative by ``lse``, shapes (..., 1), or zeros."""
+        if self.penalty_weight is None:
+            return 0.0, 0.0
+        return self.penalty_weight * lse * lse, 2 * self.penalty_weight * lse
+
+    def conclude(self, rows: Array, by_s: Callable[[], Array]) -> tuple[Array, Pullback]:
+        """Reduce the row losses, shape (..., 1), and chain their gradients by ``s`` through to the logits."""
+        loss, share = reduce_rows(rows[..., 0], self.reduction, self.dtype, self.divisor)
+
+        def pullback(ct: npt.ArrayLike) -> Array:
+            ds = by_s()
+            dz: Array = (ds if self.slope is None else ds * self.slope) * share(ct)
+            return dz.astype(self.dtype, copy=False)
+
+        return loss, pullback
+
+
+def read_objective(form: str, z: npt.ArrayLike, y: npt.ArrayLike, options: Options) -> Objective:
+    """Check logits, labels and the options of a form, and work the options in.
+
+    Raises
+    ------
+    TypeError
+        If the form does not take an option.
+    ValueError
+        If anything else is wrong with them: see `fused`.
+    """
+    check_taken(form, options)
+    logits = read_logits(z, sequences="sequences" in OPTIONS[form])
+    wide = widened(logits)
+    numbers = _read_numbers(options, wide.dtype)
+    labels = read_labels(y, wide.shape, wide.dtype, like=wide, ignore_index=check_index(options.get("ignore_index")))
+    weights = read_weights(options.get("weights"), wide)
+    if weights is not None and numbers.z_loss:
+        raise ValueError(
+            f"weights and z_loss={numbers.z_loss} at once: whether class weights scale the z-loss is not agreed on, "
+            "so drop one, or add up two losses, of which the one with z_loss has labels that are rows of zeros"
+        )
+    xp = namespace(wide, labels.weights, weights)
+    reduction = options.get("reduction", "mean")
+    q, divisor = _effective(xp, labels, weights, numbers.smoothing)
+    if weights is not None and reduction == "mean":  # smoothing may bring in classes that the divisor knows nothing of
+        q = xp.where(divisor > 0, q, 0)
+    if labels.kept is not None:  # padding may hold anything, NaN too
+        wide = xp.where(labels.kept, wide, 0)
+    _check_masks(wide, q, labels.weights, numbers)
+    capped, slope = _capped(xp, wide, numbers)
+    b = _penalty_weight(xp, labels, numbers.z_loss)
+    return Objective(xp, capped, q, numbers.temperature, b, slope, divisor, reduction, logits.dtype)
+
+
+def read_weights(weights: npt.ArrayLike | None, z: Array) -> Array | None:
+    """Check class weights against logits `z`, shape (..., K), and return them in their dtype.
+
+    Raises
+    ------
+    ValueError
+        If they are not K finite real numbers, at least 0.
+    """
+    if weights is None:
+        return None
+    xp, k = namespace(z, weights), z.shape[-1]
+    given: Array = namespace(weights).asarray(weights)
+    if given.shape != (k,):
+        raise ValueError(f"weights have shape {given.shape} and z {z.shape}: pass one for each of the K = {k} classes")
+    if not (xp.issubdtype(given.dtype, xp.floating) or xp.issubdtype(given.dtype, xp.integer)):
+        raise ValueError(f"weights have dtype {given.dtype}: pass real numbers, as in np.asarray(weights, float)")
+    with np.errstate(over="ignore"):  # what a narrower dtype cannot hold is seen below
+        cast: Array = xp.asarray(given, dtype=z.dtype)
+    if is_concrete(cast) and (wrong := np.flatnonzero(~((cast >= 0) & (cast < np.inf)))).size:
+        raise ValueError(
+            f"weights[{wrong[0]}] = {given[wrong[0]]} is no class weight: pass numbers from 0 up that are finite in "
+            f"{z.dtype}"
+        )
+    return cast
+
+
+class _Numbers(NamedTuple):
+    smoothing: float
+    temperature: float
+    z_loss: float
+    cap: float | None
+
+
+def _read_numbers(options: Options, dtype: np.dtype[Any]) -> _Numbers:
+    cap = options.get("softcap")
+    return _Numbers(
+        check_number("label_smoothing", options.get("label_smoothing", 0.0), dtype),
+        check_number("temperature", options.get("temperature", 1.0), dtype),
+        check_number("z_loss", options.get("z_loss", 0.0), dtype),
+        None if cap is None else check_number("softcap", cap, dtype),
+    )
+
+
+def _effective(xp: ModuleType, labels: Labels, weights: Array | None, smoothing: float) -> tuple[Array, Any]:
+    """Return the effective label weights, and what the mean divides by."""
+    y, kept = labels
+    q = y
+    if smoothing:
+        q = (1 - smoothing) * y + smoothing / y.shape[-1] * xp.sum(y, axis=-1, keepdims=True)
+    if weights is not None:
+        return q * weights, xp.sum(y * weights)
+    return q, math.prod(y.shape[:-1]) if kept is None else xp.sum(kept)
+
+
+def _penalty_weight(xp: ModuleType, labels: Labels, z_loss: float) -> Array | None:
+    if not z_loss:
+        return None
+    y, kept = labels
+    b: Array = xp.full((*y.shape[:-1], 1), z_loss, y.dtype)
+    return b if kept is None else xp.where(kept, b, 0)
+
+
+def _check_masks(z: Array, q: Array, y: Array, numbers: _Numbers) -> None:
+    """Refuse masks that the cap would undo, or smoothing make infinitely dear."""
+    if (numbers.cap is None and not numbers.smoothing) or not (is_concrete(z) and is_concrete(q)):
+        return
+    masked = np.isneginf(z)
+    if numbers.cap is not None and masked.any():
+        raise ValueError(
+            f"{entry('z', np.argwhere(masked)[0])} = -inf and softcap={numbers.cap}: the cap would make "
+            f"{-numbers.cap} of a masked class, so cap the logits first and mask them then, without the option"
+        )
+    if numbers.smoothing and (dear := masked & (q != 0) & (y == 0)).any():
+        raise ValueError(
+            f"{entry('z', np.argwhere(dear)[0])} = -inf and label_smoothing={numbers.smoothing}: smoothing labels "
+            "every class, masked ones too, whose loss is infinite: pass (N, K) labels, smoothed over the classes left"
+        )
+
+
+def _capped(xp: ModuleType, z: Array, numbers: _Numbers) -> tuple[Array, Array | None]:
+    """Return ``c tanh(z / c)``, and ``ds/dz``, None where it is 1."""
+    cap, temperature = numbers.cap, numbers.temperature
+    if cap is None:
+        return z, None if temperature == 1 else xp.asarray(1 / temperature, dtype=z.dtype)
+    with np.errstate(over="ignore"):  # beyond the largest float the cap is reached all the same
+        x = z / cap
+    e = xp.exp(-xp.abs(x))
+    sech = 2 * e / (1 + e * e)
+    return cap * xp.tanh(x), sech * sech / temperature
