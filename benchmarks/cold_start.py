@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,8 +18,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
+
+from _machine import conditions
 
 PACKAGES = ("gradcheck", "numpy", "jax", "hypothesis", "pytest")
 
@@ -133,16 +132,6 @@ def _row(subject: Subject, times: dict[str, list[tuple[float, float]]]) -> Row:
     return Row(subject.name, subject.over, cpu, wall, subject.bound)
 
 
-def conditions(runs: int) -> dict[str, str]:
-    """Describe what the numbers depend on."""
-    return {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
-        "runs": str(runs),
-    }
-
-
 def table(rows: Sequence[Row]) -> str:
     """Lay the rows out, in milliseconds."""
     lines = [f"{'':<24}{'CPU ms':>10}{'wall ms':>10}{'bound':>10}  over"]
@@ -161,7 +150,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.runs < 1:
         parser.error("--runs must be at least 1")
-    rows, about = measure(SUBJECTS, arguments.runs), conditions(arguments.runs)
+    rows = measure(SUBJECTS, arguments.runs)
+    about = {**conditions(PACKAGES), "runs": str(arguments.runs)}
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     print(table(rows))
     if arguments.json:

@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 
 from gradcheck import strategies as gst
-from gradcheck.strategies.plan import KINDS
+from gradcheck.strategies.regime import KINDS
 from gradcheck.strategies.regimes import OFFSET, TINY
 
 Rows = list[list[float]]
+NEEDED: dict[str | None, dict[str, Any]] = {
+    None: {},
+    "masks=True": {"masks": True},
+    "labels='soft'": {"labels": "soft"},
+    "ignore_index=": {"ignore_index": 1},
+    "weights=True": {"weights": True},
+}
 
 
 def _others(row: list[float], label: int) -> list[float]:
@@ -31,6 +38,10 @@ def _about(row: list[float], offset: float) -> bool:
     return all(abs(value) >= offset / 2 for value in row) and len({value > 0 for value in row}) == 1
 
 
+def _is_about_a_power(size: int) -> bool:
+    return size > 6 and any(near.bit_count() == 1 for near in (size - 1, size, size + 1))
+
+
 def _read(z: Rows, y: list[int], dtype: str) -> dict[str, bool]:
     """Read each regime once more, in plain Python and from its name alone."""
     k = len(z[0]) if z else 0
@@ -44,9 +55,13 @@ def _read(z: Rows, y: list[int], dtype: str) -> dict[str, bool]:
         "tiny": any(0 < peak <= 6 * TINY[dtype][0] for peak in _peaks(z)),
         "offset": any(_about(row, OFFSET[dtype]) and max(row) - min(row) <= 16 for row in z),
         "rows apart": len(z) > 1 and max(map(max, z)) - min(map(max, z)) >= 100,
+        "subnormal": any(0 < peak < float(np.finfo(dtype).tiny) for peak in _peaks(z)),
         "no rows": len(z) == 0,
         "one row": len(z) == 1,
         "one class": k == 1,
+        "two classes": k == 2,
+        "rows about a power of two": _is_about_a_power(len(z)),
+        "classes about a power of two": _is_about_a_power(k),
         "N = K": len(z) > 1 and len(z) == k,
         "first and last label": len(z) > 1 and k > 2 and set(y) == {0, k - 1},
         "repeated labels": len(set(y)) < len(y),
@@ -64,7 +79,7 @@ def test_the_table_is_keyed_by_name_and_cannot_be_changed() -> None:
 
 def test_every_regime_says_what_it_is() -> None:
     assert all(regime.about and regime.kind in KINDS for regime in gst.REGIMES.values())
-    assert _read([], [], "float64").keys() == gst.REGIMES.keys()
+    assert _read([], [], "float64").keys() == {n for n, regime in gst.REGIMES.items() if not regime.option}
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -79,7 +94,7 @@ def test_cases_are_in_their_regimes_and_in_no_other(draws: Any, dtype: str, gap:
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("name", list(gst.REGIMES))
 def test_a_regime_asked_for_is_what_is_drawn(draws: Any, name: str, dtype: str) -> None:
-    cases = draws(gst.softmax_nll(regimes=[name], dtype=dtype), 30)
+    cases = draws(gst.softmax_nll(regimes=[name], dtype=dtype, **NEEDED[gst.REGIMES[name].option]), 30)
     members = [name in case.regimes for case in cases]
     # Ordinary logits may happen to be tied; every other regime is made.
     assert sum(members) >= 10 if name == "ordinary" else all(members)
@@ -112,5 +127,5 @@ def test_regimes_of_reads_one_hot_labels() -> None:
 
 
 def test_masked_classes_are_in_no_saturated_regime_by_accident() -> None:
-    assert gst.regimes_of([[-np.inf, -np.inf, 0.0]], [0]) == {"one row", "saturated wrong"}
-    assert gst.regimes_of([[-np.inf, -np.inf]], [0]) == {"one row", "ties", "all equal"}
+    assert gst.regimes_of([[-np.inf, -np.inf, 0.0]], [0]) == {"one row", "saturated wrong", "masked"}
+    assert gst.regimes_of([[-np.inf, -np.inf]], [0]) == {"one row", "two classes", "ties", "all equal"}

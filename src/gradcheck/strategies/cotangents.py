@@ -6,14 +6,15 @@ show outputs mixed up, and powers of two must scale the answer exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from gradcheck.errors import InvalidArgument
-from gradcheck.strategies.entries import Choice, Source
+from gradcheck.strategies.entries import Choice, SideSource, Source
 from gradcheck.strategies.nested import leaves, map_leaves
 from gradcheck.strategies.options import Array
 
@@ -76,6 +77,41 @@ _KINDS: dict[str, Callable[[Source, int, str], Array]] = {
 }
 COTANGENT_KINDS = tuple(_KINDS)
 
+COTANGENT_REGIMES: Mapping[str, str] = MappingProxyType(
+    {
+        "unequal cotangent": "a cotangent with two different entries",
+        "negative cotangent": "a cotangent with an entry below zero",
+    }
+)
+"""The regimes of cotangents, which `cotangents` visits whatever the output is: name and what it is."""
+
+
+def cotangent_regimes_of(cotangent: Any) -> frozenset[str]:
+    """Name every regime that a cotangent is in.
+
+    Parameters
+    ----------
+    cotangent : array_like of float, or dict, list or tuple of them
+        Of any shape, all its arrays taken together.
+
+    Returns
+    -------
+    frozenset of str
+        Keys of `COTANGENT_REGIMES`.
+
+    Examples
+    --------
+    >>> from gradcheck import strategies as gst
+    >>> gst.cotangent_regimes_of((np.ones(2), -1.0)) == set(gst.COTANGENT_REGIMES)
+    True
+    >>> gst.cotangent_regimes_of(np.ones(3))
+    frozenset()
+    """
+    parts = [np.asarray(leaf, dtype=np.float64).ravel() for leaf in leaves(cotangent)]
+    flat = np.concatenate(parts) if parts else np.zeros(0)
+    holds = {"unequal cotangent": flat.size > 1 and np.ptp(flat) > 0, "negative cotangent": (flat < 0).any()}
+    return frozenset(name for name, true in holds.items() if true)
+
 
 def cotangents(like: Any) -> st.SearchStrategy[Any]:
     """Draw a cotangent for an output such as `like`.
@@ -123,7 +159,7 @@ def _float_array(leaf: Any) -> Array:
 
 @st.composite
 def _cotangents(draw: st.DrawFn, like: Any) -> Any:
-    source = Source(draw, part=-1)  # other parts are arguments
+    source = SideSource(draw, part=0)
     arrays = leaves(like)
     narrowest = min((array.dtype.name for array in arrays), key=_DTYPES.index, default=_DTYPES[-1])
     kind = COTANGENT_KINDS[source.pick(Choice.KIND, len(COTANGENT_KINDS))]

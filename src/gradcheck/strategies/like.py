@@ -63,6 +63,9 @@ def like(*args: Any, vary: int | tuple[int, ...] | None = None) -> st.SearchStra
     has another and no other axis is as long, that axis holds rows: from 1 to twice as many are drawn, with
     repetition, the same ones of every array, so that labels keep valid values. All else stays as given.
 
+    Arrays are C-contiguous, however the example lies in memory: a rule is handed copies, and the law of layouts tries
+    them all.
+
     One example does not tell the domain of a rule: where that has no zeros or no negative numbers, write a
     strategy instead.
 

@@ -31,15 +31,47 @@ def check_count(name: str, value: Count, pool: Sequence[int]) -> Sequence[int]:
         f"{name}={value!r}: pass an int from {pool[0]} up, a pair (low, high) of them, low <= high, or None"
     )
     pair = value if isinstance(value, tuple) else (value, value)
-    if len(pair) != 2 or any(isinstance(end, bool) for end in pair):
+    if len(pair) != 2:
         raise wrong
-    try:
-        low, high = (index(end) for end in pair)
-    except TypeError:
-        raise wrong from None
+    low, high = (_integer(end, wrong) for end in pair)
     if not pool[0] <= low <= high:
         raise wrong
     return range(low, high + 1)
+
+
+def check_around(around: int | None) -> tuple[int, ...]:
+    """Return the sizes about a block of `around`, the block itself first; none where it is None."""
+    if around is None:
+        return ()
+    wrong = InvalidArgument(f"around={around!r}: pass the size of a block, an int from 2 up, or None")
+    block = _integer(around, wrong)
+    if block < 2:
+        raise wrong
+    # One block, one that lacks an entry, one entry more, and a second block that lacks one.
+    return tuple(sorted({block, block - 1, block + 1, 2 * block - 1}))
+
+
+def check_index(ignore_index: int | None) -> int | None:
+    """Return `ignore_index` as an int, or None."""
+    if ignore_index is None:
+        return None
+    return _integer(ignore_index, InvalidArgument(f"ignore_index={ignore_index!r}: pass an int, or None"))
+
+
+def check_flag(name: str, value: bool) -> bool:
+    """Return `value`, which must be True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidArgument(f"{name}={value!r}: pass True or False")
+    return bool(value)
+
+
+def _integer(value: Any, wrong: InvalidArgument) -> int:
+    if isinstance(value, bool):
+        raise wrong
+    try:
+        return index(value)
+    except TypeError:
+        raise wrong from None
 
 
 def check_dtype(dtype: Any) -> np.dtype[Any]:

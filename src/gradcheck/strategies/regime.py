@@ -1,4 +1,4 @@
-"""What a regime is, and what regimes ask about a pair of logits and labels."""
+"""What a regime is, what makes one, and what regimes ask about a finished case."""
 
 from __future__ import annotations
 
@@ -11,13 +11,56 @@ import numpy as np
 
 from gradcheck.strategies.options import Array
 
-Pair = tuple[Array, Array]
-Kind = Literal["values", "sizes", "labels"]
+Kind = Literal["sizes", "values", "masks", "labels", "soft", "ignored", "weights"]
+KINDS: tuple[Kind, ...] = ("sizes", "values", "masks", "labels", "soft", "ignored", "weights")
+Option = Literal["masks=True", "labels='soft'", "ignore_index=", "weights=True"]
+
+# Sizes are a least and a greatest one, or those listed.
+Allowed = tuple[int, int] | frozenset[int]
+
+
+@dataclass
+class Draft:
+    """A case in the making, which regimes write into.
+
+    Attributes
+    ----------
+    z : numpy.ndarray
+        Logits (N, K), float64.
+    y : numpy.ndarray
+        Labels (N,), int64 in [0, K), also of rows that are going to be ignored.
+    spare : numpy.ndarray
+        Further ordinary numbers (N, K) for masks and soft labels to be made of; none without those options.
+    q : numpy.ndarray or None
+        Labels as rows (N, K), float64, where they are soft.
+    ignored : numpy.ndarray
+        Whether a row is ignored, (N,).
+    weights : numpy.ndarray
+        Weights (K,), float64; none without that option.
+    """
+
+    z: Array
+    y: Array
+    spare: Array
+    q: Array | None
+    ignored: Array
+    weights: Array
+
+    @property
+    def classes(self) -> int:
+        """The number of classes K."""
+        return int(self.z.shape[1])
+
+    def rows(self, every: int) -> Draft:
+        """Give a view of every row, or every other one."""
+        return Draft(self.z[::every], self.y[::every], self.spare, None, self.ignored, self.weights)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the regimes ask about logits (N, K) and labels (N,); each array has one entry per row.
+    """What the regimes ask about a case; each array has one entry per row, but for `weights`.
+
+    Masked classes, whose logit is -inf, count as absent.
 
     Attributes
     ----------
@@ -25,52 +68,101 @@ class Summary:
         N and K.
     dtype : str
         The name of the dtype of the logits.
-    labels : numpy.ndarray
-        The labels, int.
     top, second, low : numpy.ndarray
         The largest, second largest (equal to `top` in a tie; -inf for one class) and smallest logit, float64.
+    masked : bool
+        Whether a row has a logit of -inf beside finite ones.
+    kept : numpy.ndarray
+        The numbers of the rows that are not ignored and have a label.
+    labels : numpy.ndarray
+        The labels of the kept rows; of a soft label, the class with the greatest part.
     lead : numpy.ndarray
-        The logit of the label minus the largest of the others, float64.
+        In kept rows, the logit of the label minus the largest of the others, float64.
+    ignored : int
+        How many rows are ignored.
+    q : numpy.ndarray or None
+        Labels (N, K), where they are rows.
+    weights : numpy.ndarray or None
+        Weights (K,).
     """
 
     rows: int
     classes: int
     dtype: str
-    labels: Array
     top: Array
     second: Array
     low: Array
+    masked: bool
+    kept: Array
+    labels: Array
     lead: Array
+    ignored: int
+    q: Array | None
+    weights: Array | None
 
     @classmethod
-    def of(cls, z: Array, y: Array) -> Summary:
-        """Summarise logits `z` (N, K) and labels `y` (N,), int in [0, K)."""
+    def of(cls, z: Array, y: Array, weights: Array | None, ignore_index: int | None) -> Summary:
+        """Summarise logits (N, K), labels (N,) or (N, K) and weights (K,)."""
         n, k = z.shape
         wide = z.astype(np.float64)
-        if k > 1:
-            ordered = np.partition(wide, k - 2, axis=1)
-            top, second = ordered[:, -1], ordered[:, -2]
+        top, second, low, masked = _extremes(wide)
+        if y.ndim == 2:
+            ignored, kept, labels = 0, np.flatnonzero(y.any(axis=1)), y.argmax(axis=1)
         else:
-            top, second = wide[:, 0], np.full(n, -np.inf)
-        label = wide[np.arange(n), y]
-        lead = label - np.where(label == top, second, top)
-        return cls(n, k, z.dtype.name, y, top, second, wide.min(axis=1), lead)
+            kept, labels = np.flatnonzero(y != ignore_index), y
+            ignored = n - len(kept)
+        labels = labels[kept]
+        label, best = wide[kept, labels], top[kept]
+        lead = label - np.where(label == best, second[kept], best)
+        rows = y if y.ndim == 2 else None
+        return cls(n, k, z.dtype.name, top, second, low, masked, kept, labels, lead, ignored, rows, weights)
 
     @property
     def peak(self) -> Array:
         """The largest magnitude in each row."""
         return np.maximum(np.abs(self.top), np.abs(self.low))
 
+    def carried(self) -> Array:
+        """Give the weights of all classes that are among the labels."""
+        assert self.weights is not None, "asked where there are weights"
+        if self.q is None:
+            return self.weights[self.labels]
+        return self.weights[(self.q > 0).any(axis=0)]
+
+
+def _extremes(wide: Array) -> tuple[Array, Array, Array, bool]:
+    """Find the largest, second largest and smallest number of each row, and whether one has both -inf and others."""
+    n, k = wide.shape
+    if k > 1:
+        ordered = np.partition(wide, k - 2, axis=1)
+        top, second = ordered[:, -1], ordered[:, -2]
+    else:
+        top, second = wide[:, 0], np.full(n, -np.inf)
+    low = wide.min(axis=1)
+    hidden = np.isneginf(low) & ~np.isneginf(top)
+    if not hidden.any():
+        return top, second, low, False
+    return top, second, np.where(np.isneginf(wide), top[:, None], wide).min(axis=1), True
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the scales of a regime depend on, as far as the options of a strategy settle it."""
+
+    dtype: str
+    gap: float
+    ignore_index: int | None
+
 
 def _always(_: Summary) -> bool:
     return True
 
 
-def _unchanged(z: Array, y: Array, _: float) -> Pair:
-    return z, y
+def _unchanged(_draft: Draft, _scale: float) -> None:
+    pass
 
 
-def _one(_dtype: str, _gap: float) -> Sequence[float]:
+def _one(_: Terms) -> Sequence[float]:
     return (1.0,)
 
 
@@ -82,16 +174,19 @@ class Regime:
     ----------
     name, about : str
         What it is called, and what it is, in one line.
-    kind : {"values", "sizes", "labels"}
-        What it settles. A drawn case has at most one regime of each kind on purpose.
+    kind : str
+        What it settles: one of "sizes", "values", "masks", "labels", "soft", "ignored" and "weights". A drawn case has
+        at most one regime of each kind on purpose.
+    option : str or None
+        The option without which it never occurs, as one writes it.
     holds : callable
-        Whether a pair of the right sizes, given as its `Summary`, is in the regime.
+        Whether a case of the right sizes, given as its `Summary`, is in the regime.
     make : callable
-        From an ordinary pair (z, y) and a scale to a pair in the regime; it may write into both.
+        Makes of an ordinary `Draft` and a scale one in the regime, in place.
     scales : callable
-        From the dtype's name and the gap to the scales that `make` may be given; none where it does not apply.
-    rows, classes : (int, int)
-        Least and greatest N and K.
+        From the `Terms` to the scales that `make` may be given; none where it does not apply.
+    rows, classes : (int, int) or frozenset of int
+        Least and greatest N and K, or all that there may be.
     square : bool
         Whether N = K.
     """
@@ -100,17 +195,22 @@ class Regime:
     kind: Kind
     about: str
     holds: Callable[[Summary], bool] = _always
-    make: Callable[[Array, Array, float], Pair] = _unchanged
-    scales: Callable[[str, float], Sequence[float]] = _one
-    rows: tuple[int, int] = (1, sys.maxsize)
-    classes: tuple[int, int] = (1, sys.maxsize)
+    make: Callable[[Draft, float], None] = _unchanged
+    scales: Callable[[Terms], Sequence[float]] = _one
+    rows: Allowed = (1, sys.maxsize)
+    classes: Allowed = (1, sys.maxsize)
     square: bool = False
+    option: Option | None = None
 
     def has(self, summary: Summary) -> bool:
-        """Whether the summarised pair is in the regime, its sizes included."""
+        """Whether the summarised case is in the regime, its sizes included."""
         return (
-            self.rows[0] <= summary.rows <= self.rows[1]
-            and self.classes[0] <= summary.classes <= self.classes[1]
+            _allows(self.rows, summary.rows)
+            and _allows(self.classes, summary.classes)
             and (summary.rows == summary.classes or not self.square)
             and self.holds(summary)
         )
+
+
+def _allows(allowed: Allowed, size: int) -> bool:
+    return size in allowed if isinstance(allowed, frozenset) else allowed[0] <= size <= allowed[1]

@@ -1,7 +1,7 @@
 """The corners where gradients of softmax + negative log-likelihood break, one small function each.
 
-A `Regime` knows how an ordinary pair of logits and labels becomes one of its own (`make`), and apart from it
-whether a given pair is one (`holds`). Only the second decides, on the final arrays, what a case counts as.
+A `Regime` knows how an ordinary case becomes one of its own (`make`), and apart from it whether a given case is one
+(`holds`). Only the second decides, on the final arrays, what a case counts as.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
-from gradcheck.errors import InvalidArgument
-from gradcheck.strategies.options import Array
-from gradcheck.strategies.regime import Pair, Regime, Summary
+from gradcheck.strategies.optional import OPTIONAL
+from gradcheck.strategies.regime import Draft, Regime, Summary, Terms
 
 # From 16 on every other class weighs less than one ulp of 1 in float32: exp(-16) = 1.1e-7 < 2^-23.
 SATURATED = 16.0
@@ -37,62 +35,55 @@ def _has_ties(s: Summary) -> bool:
     return bool((s.top == s.second).any())
 
 
-def _tie(z: Array, y: Array, others: float) -> Pair:
-    rows = np.arange(len(z))
-    first, top = z.argmax(axis=1), z.max(axis=1)
+def _tie(draft: Draft, others: float) -> None:
+    rows = np.arange(len(draft.z))
+    first, top = draft.z.argmax(axis=1), draft.z.max(axis=1)
     for step in range(1, int(others) + 1):
-        z[rows, (first + step) % z.shape[1]] = top
-    return z, y
+        draft.z[rows, (first + step) % draft.classes] = top
 
 
 def _is_all_equal(s: Summary) -> bool:
-    return bool((s.top == s.low).any())
+    return bool(((s.top == s.second) & (s.top == s.low)).any())
 
 
-def _equal(z: Array, y: Array, _: float) -> Pair:
-    z[:] = z[:, :1].copy()
-    return z, y
+def _equal(draft: Draft, _: float) -> None:
+    draft.z[:] = draft.z[:, :1].copy()
 
 
-def _leads(_dtype: str, gap: float) -> Sequence[float]:
-    edge = (gap,) if LEADS[0] < gap < LEADS[-1] else ()
-    return tuple(lead for lead in LEADS if lead <= gap) + edge
+def _leads(terms: Terms) -> Sequence[float]:
+    edge = (terms.gap,) if LEADS[0] < terms.gap < LEADS[-1] else ()
+    return tuple(lead for lead in LEADS if lead <= terms.gap) + edge
 
 
-def _lead(z: Array, y: Array, lead: float) -> Pair:
-    rows = np.arange(len(z))
-    z[rows, y] = -np.inf
-    z[rows, y] = z.max(axis=1) + lead
-    return z, y
+def _lead(draft: Draft, lead: float) -> None:
+    rows = np.arange(len(draft.z))
+    draft.z[rows, draft.y] = -np.inf
+    draft.z[rows, draft.y] = draft.z.max(axis=1) + lead
 
 
 def _is_right(s: Summary) -> bool:
     return bool((s.lead >= SATURATED).any())
 
 
-def _trail(z: Array, y: Array, lead: float) -> Pair:
-    return _lead(z, y, -lead)
+def _trail(draft: Draft, lead: float) -> None:
+    _lead(draft, -lead)
 
 
 def _is_wrong(s: Summary) -> bool:
     return bool((s.lead <= -SATURATED).any())
 
 
-def _apart(z: Array, y: Array, distance: float) -> Pair:
-    z += distance * (np.arange(len(z)) % 3 - 1)[:, None]
-    return z, y
+def _apart(draft: Draft, distance: float) -> None:
+    draft.z += distance * (np.arange(len(draft.z)) % 3 - 1)[:, None]
 
 
 def _are_apart(s: Summary) -> bool:
     return bool(np.ptp(s.top) >= 100)
 
 
-def _away_from_zero(z: Array) -> Array:
-    return z + np.copysign(1.0, z)
-
-
-def _scale(z: Array, y: Array, scale: float) -> Pair:
-    return _away_from_zero(z) * scale, y
+def _scale(draft: Draft, scale: float) -> None:
+    draft.z += np.copysign(1.0, draft.z)
+    draft.z *= scale
 
 
 def _is_huge(s: Summary) -> bool:
@@ -104,9 +95,12 @@ def _is_tiny(s: Summary) -> bool:
     return bool(((s.peak > 0) & (s.peak <= 6 * TINY[s.dtype][0])).any())
 
 
-def _offset(z: Array, y: Array, offset: float) -> Pair:
-    z += offset
-    return z, y
+def _is_subnormal(s: Summary) -> bool:
+    return bool(((s.peak > 0) & (s.peak < np.finfo(s.dtype).smallest_normal)).any())
+
+
+def _offset(draft: Draft, offset: float) -> None:
+    draft.z += offset
 
 
 def _is_offset(s: Summary) -> bool:
@@ -115,11 +109,11 @@ def _is_offset(s: Summary) -> bool:
     return bool((one_sign & (nearest >= OFFSET[s.dtype] / 2) & (s.top - s.low <= SATURATED)).any())
 
 
-def _ends(z: Array, y: Array, _: float) -> Pair:
+def _ends(draft: Draft, _: float) -> None:
     # Whatever the labels were, the first two rows hold one of each.
-    y[:] = np.where(y % 2, z.shape[1] - 1, 0)
-    y[1] = z.shape[1] - 1 - y[0]
-    return z, y
+    last = draft.classes - 1
+    draft.y[:] = np.where(draft.y % 2, last, 0)
+    draft.y[1] = last - draft.y[0]
 
 
 def _are_ends(s: Summary) -> bool:
@@ -127,29 +121,41 @@ def _are_ends(s: Summary) -> bool:
     return bool((first | last).all() and first.any() and last.any())
 
 
-def _repeat(z: Array, y: Array, _: float) -> Pair:
-    y[:] = y[0]
-    return z, y
+def _repeat(draft: Draft, _: float) -> None:
+    draft.y[:] = draft.y[0]
 
 
 def _are_repeated(s: Summary) -> bool:
-    return bool(np.bincount(s.labels).max() > 1)
+    return bool(np.bincount(s.labels, minlength=1).max() > 1)
 
 
-def _fixed(*scales: float) -> Callable[[str, float], Sequence[float]]:
-    return lambda _dtype, _gap: scales
+def _fixed(*scales: float) -> Callable[[Terms], Sequence[float]]:
+    return lambda _: scales
 
 
-def _tiny(dtype: str, _gap: float) -> Sequence[float]:
-    return TINY[dtype]
+def _tiny(terms: Terms) -> Sequence[float]:
+    return TINY[terms.dtype]
 
 
-def _both_signs(dtype: str, _gap: float) -> Sequence[float]:
-    return OFFSET[dtype], -OFFSET[dtype]
+def _subnormal(terms: Terms) -> Sequence[float]:
+    # 5.1 of the first are still below all normal numbers; 4 and more of the second are a few of the smallest.
+    info = np.finfo(terms.dtype)
+    return float(info.smallest_normal) / 8, float(info.smallest_subnormal) * 4
+
+
+def _both_signs(terms: Terms) -> Sequence[float]:
+    return OFFSET[terms.dtype], -OFFSET[terms.dtype]
+
+
+def _unless_ignored(terms: Terms) -> Sequence[float]:
+    return () if terms.ignore_index == 0 else (1.0,)
 
 
 _ANY, _SEVERAL, _THREE = (0, sys.maxsize), (2, sys.maxsize), (3, sys.maxsize)
 _TIE, _HUGE, _APART = _fixed(1.0, 2.0, 4.0), _fixed(1e3, 2e3), _fixed(200.0, 500.0)
+# Powers of two from 8 up, where blocks and vector registers end, with a tail of one before and after. Nobody draws more
+# than 2^20 rows.
+POWERS = frozenset(2**exponent + tail for exponent in range(3, 21) for tail in (-1, 0, 1))
 
 # Hypothesis takes the first for the simplest.
 _TABLE = (
@@ -165,66 +171,33 @@ _TABLE = (
     Regime("huge", "values", "a row of magnitude 1e3 to 1e4", _is_huge, _scale, _HUGE),
     Regime("tiny", "values", "a row of magnitude 1e-8 or below, not 0; 1e-3 in float16", _is_tiny, _scale, _tiny),
     Regime(
+        "subnormal", "values", "a row below all normal numbers of its dtype, not 0", _is_subnormal, _scale, _subnormal
+    ),
+    Regime(
         "offset", "values", "a row about 1e6; about 1e3 in float32, 16 in float16", _is_offset, _offset, _both_signs
     ),
     Regime("rows apart", "values", "maxima of two rows 100 or more apart", _are_apart, _apart, _APART, rows=_SEVERAL),
     Regime("no rows", "sizes", "N = 0", rows=(0, 0)),
     Regime("one row", "sizes", "N = 1", rows=(1, 1)),
     Regime("one class", "sizes", "K = 1 and N > 0", classes=(1, 1)),
+    Regime("two classes", "sizes", "K = 2 and N > 0", classes=(2, 2)),
     Regime("N = K", "sizes", "N = K > 1", rows=_SEVERAL, classes=_SEVERAL, square=True),
+    Regime("rows about a power of two", "sizes", "N = 7, 8, 9, 15, 16, 17, 31, 32, 33 and so on", rows=POWERS),
+    Regime(
+        "classes about a power of two", "sizes", "K = 7, 8, 9, 15, 16, 17, 31, 32, 33 and so on, N > 0", classes=POWERS
+    ),
     Regime(
         "first and last label",
         "labels",
         "the first and the last of 3 or more classes and no other",
         _are_ends,
         _ends,
+        _unless_ignored,
         rows=_SEVERAL,
         classes=_THREE,
     ),
     Regime("repeated labels", "labels", "a label of two or more rows", _are_repeated, _repeat, rows=_SEVERAL),
+    *OPTIONAL,
 )
 
 REGIMES: Mapping[str, Regime] = MappingProxyType({regime.name: regime for regime in _TABLE})
-
-
-def regimes_of(z: Any, y: Any) -> frozenset[str]:
-    """Name every regime that a pair of logits and labels is in.
-
-    Parameters
-    ----------
-    z : array_like of float
-        Logits (N, K).
-    y : array_like
-        Labels: int (N,) in [0, K), or one-hot (N, K).
-
-    Returns
-    -------
-    frozenset of str
-        Keys of `REGIMES`; empty where none of them describes the pair.
-
-    Raises
-    ------
-    gradcheck.errors.InvalidArgument
-        If `z` and `y` are not logits and labels of these shapes.
-
-    Examples
-    --------
-    >>> from gradcheck import strategies as gst
-    >>> sorted(gst.regimes_of([[0.0, 0.0]], [1]))
-    ['all equal', 'one row', 'ties']
-    """
-    z, y = np.asarray(z), np.asarray(y)
-    if z.ndim != 2 or z.dtype.name not in TINY or z.shape[1] == 0:
-        raise InvalidArgument(f"z has shape {z.shape} and dtype {z.dtype}: pass float logits (N, K), K > 0")
-    labels = y.argmax(axis=1) if y.shape == z.shape else y
-    if labels is not y and not (np.sort(y, axis=1) == np.eye(z.shape[1])[-1]).all():
-        raise InvalidArgument("y has the shape of z and is not one-hot: pass one 1 and else 0 in every row")
-    if labels.shape != z.shape[:1] or labels.dtype.kind not in "iu":
-        raise InvalidArgument(
-            f"y has shape {y.shape} and dtype {y.dtype}: pass int labels ({len(z)},) or one-hot {z.shape}"
-        )
-    if labels.size and not 0 <= labels.min() <= labels.max() < z.shape[1]:
-        raise InvalidArgument(f"y runs from {labels.min()} to {labels.max()}: pass labels in [0, {z.shape[1]})")
-    with np.errstate(invalid="ignore"):  # logits may be -inf, and -inf - -inf is no distance
-        summary = Summary.of(z, labels)
-        return frozenset(name for name, regime in REGIMES.items() if regime.has(summary))

@@ -3,79 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 from hypothesis import event
 from hypothesis import strategies as st
 
+from gradcheck.errors import InvalidArgument
+from gradcheck.strategies.case import Case, DrawnCase, DrawnWeightedCase, WeightedCase
 from gradcheck.strategies.entries import Choice, Source
-from gradcheck.strategies.labels import one_hot, read_labels
-from gradcheck.strategies.options import Array, Count, check_choice
-from gradcheck.strategies.plan import Menu, Sizes
-from gradcheck.strategies.regimes import regimes_of
+from gradcheck.strategies.labels import as_drawn, draft_of
+from gradcheck.strategies.options import Array, Count, check_choice, check_flag
+from gradcheck.strategies.plan import Menu, Plan, Sizes
+from gradcheck.strategies.regime import Draft, Option
 
 
-class Case(NamedTuple):
-    """Logits and labels that belong together: the tuple ``(z, y)``.
+class _Options(TypedDict, total=False):
+    """What `softmax_nll` takes with and without weights."""
 
-    Printed as code, dtypes included, so that what Hypothesis shows of a failure can be pasted into a test.
-
-    Attributes
-    ----------
-    z : numpy.ndarray
-        Logits, float (N, K).
-    y : numpy.ndarray
-        Labels: int64 (N,) in [0, K), or one-hot (N, K) in the dtype of `z`.
-
-    Examples
-    --------
-    >>> from gradcheck import strategies as gst
-    >>> case = gst.Case(np.array([[0.0, 0.5]]), np.array([1]))
-    >>> case
-    Case(np.array([[0.0, 0.5]], dtype=np.float64), np.array([1], dtype=np.int64))
-    >>> z, y = case
-    >>> sorted(case.regimes)
-    ['one row', 'ordinary']
-    """
-
-    z: Array
-    y: Array
-
-    @property
-    def regimes(self) -> frozenset[str]:
-        """The names of all regimes the case is in: `regimes_of` its arrays."""
-        return regimes_of(self.z, self.y)
-
-    def __repr__(self) -> str:
-        return f"Case({as_code(self.z)}, {as_code(self.y)})"
+    classes: Count
+    rows: Count
+    dtype: Any
+    labels: Literal["index", "one-hot", "soft", "either"]
+    regimes: Iterable[str] | None
+    gap: float | None
+    ignore_index: int | None
+    masks: bool
+    around: int | None
+    sequences: bool
 
 
-def as_code(array: Array) -> str:
-    """Write an array as an expression that makes the same one, entry for entry, where `np` is NumPy."""
-    dtype = f"dtype=np.{array.dtype.name}"
-    return f"np.array({_entries(array)}, {dtype})" if array.size else f"np.zeros({array.shape}, {dtype})"
-
-
-def _entries(array: Array) -> str:
-    # NumPy writes a number with the fewest digits that tell it from its neighbours in its own dtype.
-    return str(array[()]) if array.ndim == 0 else f"[{', '.join(map(_entries, array))}]"
-
-
+@overload
+def softmax_nll(*, weights: Literal[False] = False, **options: Unpack[_Options]) -> st.SearchStrategy[Case]: ...
+@overload
+def softmax_nll(*, weights: Literal[True], **options: Unpack[_Options]) -> st.SearchStrategy[WeightedCase]: ...
 def softmax_nll(
     *,
     classes: Count = None,
     rows: Count = None,
     dtype: Any = "float64",
-    labels: Literal["index", "one-hot", "either"] = "index",
+    labels: Literal["index", "one-hot", "soft", "either"] = "index",
     regimes: Iterable[str] | None = None,
     gap: float | None = None,
-) -> st.SearchStrategy[Case]:
+    weights: bool = False,
+    ignore_index: int | None = None,
+    masks: bool = False,
+    around: int | None = None,
+    sequences: bool = False,
+) -> st.SearchStrategy[Case | WeightedCase]:
     """Draw logits (N, K) with their labels, from ordinary ones to every corner in `REGIMES`.
 
-    A case has one regime of values, and may have one of sizes and one of labels. All numbers are finite and
-    none is subnormal, since XLA flushes those to zero. Cases shrink to few rows, few classes and short
-    decimals. ``pytest --hypothesis-show-statistics`` counts the regimes visited.
+    A case has one regime of values, and may have one of each other kind that the options allow. A hundred cases visit
+    all of them. Logits are finite, but for masks, and not subnormal, but for the regime of that name. Cases shrink to
+    few rows, few classes and short decimals. ``pytest --hypothesis-show-statistics`` counts the regimes visited.
 
     Parameters
     ----------
@@ -83,20 +64,34 @@ def softmax_nll(
         K from 1 up and N from 0 up: a number, or the least and the greatest. Left out, a few numbers up to 12
         and 32, rather than all of them: every new shape costs an oracle that compiles another trace.
     dtype : {"float64", "float32", "float16"}, optional
-        Dtype of the logits, and of one-hot labels.
-    labels : {"index", "one-hot", "either"}, optional
-        int64 (N,), or one-hot (N, K).
+        Dtype of the logits, the weights, and labels that are rows.
+    labels : {"index", "one-hot", "soft", "either"}, optional
+        int64 (N,); one-hot (N, K); rows (N, K) >= 0 with sums from 0 to 3, one-hot ones among them; or one of the
+        first two.
     regimes : iterable of str, optional
         Names from `REGIMES` to draw from; left out, all that apply to the other options. A case has one of
-        each kind that is named: ``("huge", "tiny", "one row")`` draws one row, huge or tiny.
+        each kind that is named: ``("huge", "tiny", "one row")`` draws one row, huge or tiny. Of kinds that need an
+        option, those not named are drawn as if there were no names.
     gap : float, optional
         The most by which a logit may be below the largest of its row; what is further below is raised. For
         rules that divide by a probability, which is subnormal beyond a gap of about 708 in float64 and 87 in
         float32, and then 0.
+    weights : bool, optional
+        Whether there are class weights (K,), >= 0, some of them zero at times, even those of all labels.
+    ignore_index : int, optional
+        A label that marks rows as ignored; none, one, most or all of them are. From 0 to K - 1, it is that class.
+    masks : bool, optional
+        Whether logits may be -inf; never that of a label, so never all of a row. They may be further below the largest
+        than the gap.
+    around : int, optional
+        The size of a block. Sizes that are left out then are one less, as many, one more, and twice as many less one:
+        of rows, of classes, or of both, since rules cut up the one or the other.
+    sequences : bool, optional
+        Whether the N rows come as (B, T), so that z is (B, T, K).
 
     Returns
     -------
-    SearchStrategy of Case
+    SearchStrategy of Case, or of WeightedCase with ``weights=True``
 
     Raises
     ------
@@ -113,11 +108,47 @@ def softmax_nll(
     Case(np.array([[0.0, 0.0]], dtype=np.float64), np.array([0], dtype=np.int64))
     >>> find(gst.softmax_nll(regimes=["huge"]), lambda case: case.z.max() > 100).z
     array([[1000., 1000.]])
+    >>> find(gst.softmax_nll(weights=True, labels="soft"), lambda case: case.y.sum() == 0)
+    WeightedCase(np.array([[0.0, 0.0]], dtype=np.float64), np.array([[0.0, 0.0]], dtype=np.float64), \
+np.array([1.0, 1.0], dtype=np.float64))
     """
-    kinds = ("index", "one-hot")
-    drawn = kinds if check_choice("labels", labels, (*kinds, "either")) == "either" else (labels,)
-    menu = Menu.of(Sizes.of(rows, classes), dtype=dtype, regimes=regimes, gap=gap)
-    return _cases(menu, drawn)
+    form = _Form.of(labels, ignore_index, masks, weights, sequences)
+    menu = Menu.of(
+        Sizes.of(rows, classes, around),
+        dtype=dtype,
+        regimes=regimes,
+        gap=gap,
+        ignore_index=ignore_index,
+        options=form.options,
+    )
+    return _cases(menu, form)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What the arrays of a case look like."""
+
+    labels: tuple[str, ...]
+    sequences: bool
+    options: frozenset[Option | None]
+
+    @classmethod
+    def of(cls, labels: str, ignore_index: int | None, masks: bool, weights: bool, sequences: bool) -> _Form:
+        kinds = ("index", "one-hot")
+        check_choice("labels", labels, (*kinds, "soft", "either"))
+        if ignore_index is not None and labels != "index":
+            raise InvalidArgument(
+                f"ignore_index={ignore_index!r}, labels={labels!r}: only labels='index' can mark ignored rows"
+            )
+        options: dict[Option | None, bool] = {
+            None: True,
+            "masks=True": check_flag("masks", masks),
+            "labels='soft'": labels == "soft",
+            "ignore_index=": ignore_index is not None,
+            "weights=True": check_flag("weights", weights),
+        }
+        given = frozenset(option for option, wanted in options.items() if wanted)
+        return cls(kinds if labels == "either" else (labels,), check_flag("sequences", sequences), given)
 
 
 def logits(
@@ -157,45 +188,59 @@ def logits(
     return _logits(menu)
 
 
-def _pair(menu: Menu, source: Source) -> tuple[Array, Array]:
-    """Read logits (N, K) and int labels (N,)."""
+def _draft(source: Source, menu: Menu, options: frozenset[Option | None]) -> tuple[Plan, Draft]:
+    """Read a case up to its logits, which are rounded to their dtype."""
     plan = menu.read(source)
-    scales = plan.values.scales(menu.dtype.name, menu.gap)
-    scale = scales[source.pick(Choice.SCALE, len(scales))]
-    every = 1 + source.pick(Choice.EVERY, 2)
-    y = read_labels(source, plan)
-    ordinary = source.numbers((plan.rows, plan.classes))
-    z = ordinary.copy()
-    z[::every] = plan.values.make(ordinary[::every].copy(), y[::every], scale)[0]
-    return _settled(z, menu), y
+    draft = draft_of(source, plan, menu, options)
+    draft.z = source.numbers((plan.rows, plan.classes))
+    plan.make("values", draft.rows(1 + source.pick(Choice.EVERY, 2)))
+    draft.z = _settled(draft.z, menu, subnormal=plan.regimes["values"][0].name == "subnormal")
+    return plan, draft
 
 
 @st.composite
 def _logits(draw: st.DrawFn, menu: Menu) -> Array:
-    return _pair(menu, Source(draw))[0]
+    return _draft(Source(draw), menu, frozenset())[1].z
 
 
 @st.composite
-def _cases(draw: st.DrawFn, menu: Menu, kinds: tuple[str, ...]) -> Case:
-    source = Source(draw)
-    z, y = _pair(menu, source)
-    if kinds[source.pick(Choice.KIND, len(kinds))] == "one-hot":
-        y = one_hot(y, z.shape[1], z.dtype)
-    case = Case(z, y)
+def _cases(draw: st.DrawFn, menu: Menu, form: _Form) -> Case | WeightedCase:
+    source = Source(draw, arrays=3)
+    plan, draft = _draft(source, menu, form.options)
+    plan.make("masks", draft)
+    plan.make("soft", draft)
+    plan.make("ignored", draft)
+    plan.make("weights", draft)
+    y = as_drawn(draft, menu, form.labels[source.pick(Choice.KIND, len(form.labels))])
+    z, y = _in_sequences(source, draft.z, y) if form.sequences else (draft.z, y)
+    case: DrawnCase | DrawnWeightedCase = (
+        DrawnWeightedCase(z, y, draft.weights.astype(menu.dtype)) if "weights=True" in form.options else DrawnCase(z, y)
+    )
+    case.offered, case.ignore_index = menu.offered, menu.terms.ignore_index
     for name in case.regimes:
         event(f"regime: {name}")
     return case
 
 
-def _settled(z: Array, menu: Menu) -> Array:
-    """Round to the dtype, with no subnormal numbers and no gap above the greatest."""
+def _in_sequences(source: Source, z: Array, y: Array) -> tuple[Array, Array]:
+    """Part N rows into B sequences of T each; the fewest sequences are the simplest."""
+    rows, classes = z.shape
+    most = (1, 2, 3, rows)[source.pick(Choice.SHAPE, 4)]
+    b = next(b for b in range(max(most, 1), 0, -1) if rows % b == 0)
+    return z.reshape(b, rows // b, classes), y.reshape(b, rows // b, *y.shape[1:])
+
+
+def _settled(z: Array, menu: Menu, *, subnormal: bool) -> Array:
+    """Round to the dtype, with no gap above the greatest, and no subnormal numbers but where they are wanted."""
     z = z.astype(menu.dtype)
-    if z.size and np.isfinite(menu.gap):
+    gap = menu.terms.gap
+    if z.size and np.isfinite(gap):
         top = z.max(axis=1, keepdims=True).astype(np.float64)
         with np.errstate(over="ignore"):  # below all that the dtype can hold is -inf, which raises nothing
-            floor = (top - menu.gap).astype(menu.dtype)
+            floor = (top - gap).astype(menu.dtype)
         # Rounded down, the floor would let through one ulp more than the gap.
-        too_low = top - floor > menu.gap
+        too_low = top - floor > gap
         z = np.maximum(z, np.where(too_low, np.nextafter(floor, menu.dtype.type(np.inf)), floor))
-    z[np.abs(z) < np.finfo(menu.dtype).tiny] = 0
+    if not subnormal:
+        z[np.abs(z) < np.finfo(menu.dtype).tiny] = 0
     return z
