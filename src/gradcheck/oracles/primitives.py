@@ -82,6 +82,14 @@ def _bind_cumulative(function: Operation) -> Binder:
     return bind
 
 
+def _bind_bitcast(params: Params) -> Operation:
+    dtype = np.dtype(params["new_dtype"])
+    if dtype.kind == "f":
+        return lambda x: x.view(dtype).astype(np.float64)
+    # floats of every width are float64 here, and are put back into the width that has these bits
+    return lambda x: (x.astype(f"f{dtype.itemsize}") if x.dtype.kind == "f" else x).view(dtype)
+
+
 def _bind_broadcast(params: Params) -> Operation:
     shape, dims = params["shape"], params["broadcast_dimensions"]
 
@@ -207,6 +215,7 @@ BINDERS: Mapping[str, Binder] = {
     "atan": _plain(np.arctan),
     "atan2": _plain(np.arctan2),
     "atanh": _plain(np.arctanh),
+    "bitcast_convert_type": _bind_bitcast,
     "broadcast_in_dim": _bind_broadcast,
     "cbrt": _plain(np.cbrt),
     "ceil": _plain(np.ceil),
@@ -255,6 +264,7 @@ BINDERS: Mapping[str, Binder] = {
     "one_minus_square": _plain(lambda x: (1.0 - x) * (1.0 + x)),
     "or": _plain(np.bitwise_or),
     "pad": _bind_pad,
+    "polynomial": _plain(lambda x, *coefficients: np.polynomial.polynomial.polyval(x, coefficients)),
     "pow": _plain(np.power),
     "reduce_and": _bind_reduce(np.logical_and.reduce),
     "reduce_max": _bind_extremum(np.max, -np.inf),
@@ -312,6 +322,7 @@ _MOVES = frozenset(
 EXACT = _MOVES | frozenset(
     [
         "abs",
+        "bitcast_convert_type",
         "ceil",
         "clamp",
         "cummax",
