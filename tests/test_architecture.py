@@ -12,7 +12,7 @@ import gradcheck
 
 # A room imports only rooms before it.
 ORDER = (
-    "errors", "rule", "tree", "adapters", "strategies", "oracles", "laws", "verdict", "report", "checks",
+    "errors", "rule", "tree", "layouts", "adapters", "strategies", "oracles", "laws", "verdict", "report", "checks",
     "verification", "derivations", "catalogue", "mnist", "targets", "commands", "cli", "pytest_plugin",
 )  # fmt: skip
 ALONE = {"derivations"}  # a customer of the checker that the checker must owe nothing to

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradcheck.errors import GradientMismatch, GradientUndecided, InvalidArgument, RuleError
-from gradcheck.laws import is_signal
+from gradcheck.laws import as_names, is_signal
 from gradcheck.report import Origin, Report, keep
 from gradcheck.rule import Point, Rule, is_float
 from gradcheck.tree import Array, leaves_of
@@ -21,7 +21,9 @@ __all__ = ["as_arguments", "check", "examine", "failure", "forward_value", "natu
 _COTANGENT_STEPS = np.array([k / 8 for k in range(-16, 17) if k not in (0, 8)])
 
 
-def examine(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **data: Any) -> Report:
+def examine(
+    rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, without: Collection[str] = (), **data: Any
+) -> Report:
     """Judge a rule at one point and return the report, whatever it says.
 
     Parameters
@@ -35,6 +37,8 @@ def examine(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **d
         has none.
     seed : int
         Chooses cotangent and directions.
+    without : collection of str
+        Names of laws that are not asked; the reference page on laws lists them.
 
     Returns
     -------
@@ -44,7 +48,7 @@ def examine(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **d
     Raises
     ------
     InvalidArgument
-        If the call makes no sense: no rule, nothing to differentiate, a cotangent of another shape.
+        If the call makes no sense: no rule, nothing to differentiate, a cotangent of another shape, no such law.
     RuleError
         If the rule's forward raises on these arguments.
 
@@ -59,12 +63,15 @@ def examine(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **d
     """
     require_rule(rule)
     seed = natural("seed", seed)
+    off = as_names(without)
     args = as_arguments(rule, args)
     point = Point(args, data, _cotangent(rule, forward_value(rule, args, data), cotangent, seed))
-    return Report(Origin.of(rule), point, judge(rule, point, seed=seed), seed)
+    return Report(Origin.of(rule), point, judge(rule, point, seed=seed, without=off), seed)
 
 
-def check(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **data: Any) -> Report:
+def check(
+    rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, without: Collection[str] = (), **data: Any
+) -> Report:
     """Judge a rule at one point; raise unless it passes.
 
     Parameters are those of `examine`. Outside Hypothesis a failure is kept under ``.gradcheck/failures``, and the
@@ -95,7 +102,7 @@ def check(rule: Rule, /, *args: Any, cotangent: Any = None, seed: int = 0, **dat
     True
     """
     __tracebackhide__ = True
-    report = examine(rule, *args, cotangent=cotangent, seed=seed, **data)
+    report = examine(rule, *args, cotangent=cotangent, seed=seed, without=without, **data)
     if report:
         return report
     from hypothesis import currently_in_test_context, reject

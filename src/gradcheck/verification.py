@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
@@ -12,6 +12,7 @@ import numpy as np
 
 from gradcheck.checks import as_arguments, examine, failure, forward_value, natural, require_rule
 from gradcheck.errors import GradientMismatch, InvalidArgument, RuleError
+from gradcheck.laws import as_names, together
 from gradcheck.report import Report, Tally, keep
 from gradcheck.rule import Rule
 from gradcheck.tree import leaves_of
@@ -34,6 +35,7 @@ def verify(
     examples: int | None = None,
     seed: int | None = None,
     settings: Settings | None = None,
+    without: Collection[str] = (),
     **data: Any,
 ) -> Report:
     """Check a rule over many drawn points, shrink a failure to the smallest point that shows it, and keep it.
@@ -54,6 +56,8 @@ def verify(
         Makes the draws repeatable. Hypothesis then leaves its database out, whose failures would come first.
     settings : hypothesis.settings, optional
         Anything else; the deadline is always off, since the first check of a new pattern traces a program.
+    without : collection of str
+        Names of laws that are not asked.
     **data
         Keyword arguments of the rule, passed as they are.
 
@@ -91,7 +95,7 @@ def verify(
     source = _cases(rule, cases, like, args)
     if seed is not None:
         seed = natural("seed", seed)
-    run = _Run(rule, data)
+    run = _Run(rule, data, as_names(without))
     failed = run.drive(source, settings=_settings(settings, examples), seed=seed)
     # a report of a failure is false, so `or` would not do
     report = failed if failed is not None else min(run.open(), key=_size, default=None)
@@ -163,9 +167,12 @@ def _named(rules: Any) -> dict[str, Rule]:
 class _Run:
     """One verification in progress: what was seen so far."""
 
-    def __init__(self, rule: Rule, data: Mapping[str, Any]) -> None:
+    def __init__(self, rule: Rule, data: Mapping[str, Any], without: Collection[str]) -> None:
+        from gradcheck.strategies.coverage import Coverage
+
         self.rule = rule
         self.data = data
+        self.without = without
         self.examples = 0
         self.last: Report | None = None
         self.failed: Report | None = None
@@ -173,18 +180,20 @@ class _Run:
         self.vacuous: list[Report] = []
         self.resolved: set[str] = set()
         self.verdicts: list[tuple[str, float, float]] = []
-        self.regimes: Counter[str] = Counter()
+        self.coverage = Coverage()
         self.notes: Counter[str] = Counter()
+        self.laws: dict[str, str] = {}
 
-    def one(self, case: tuple[Any, ...], cotangent: Any) -> None:
+    def one(self, case: tuple[Any, ...], cotangent: Any) -> Report:
         """Judge one example. Only a FAIL raises: an undecided point must not hide a wrong one behind it."""
-        report = examine(self.rule, *case, cotangent=cotangent, **self.data)
+        report = examine(self.rule, *case, cotangent=cotangent, without=self.without, **self.data)
         if report or self.last is None:
             self.last = report
         if self.failed is None:  # what Hypothesis tries while it shrinks is no evidence of coverage
             self.examples += 1
-            self.regimes.update(getattr(case, "regimes", ()))
+            self.coverage.add(case, cotangent)
             self.notes.update(report.verdict.notes)
+            self.laws = together(self.laws, report.verdict.laws)
         if report.outcome is Outcome.FAIL:
             self.failed = report
             raise failure(report)
@@ -193,6 +202,7 @@ class _Run:
             (self.vacuous if report.verdict.vacuous else self.undecided).append(report)
         elif report.verdict.discrepancies:
             self.verdicts.append((report.verdict.grade, report.verdict.worst_ulps, report.verdict.seen))
+        return report
 
     def drive(self, cases: SearchStrategy[Any], *, settings: Settings, seed: int | None) -> Report | None:
         """Run Hypothesis; give the report of the smallest failing example, or None."""
@@ -202,7 +212,9 @@ class _Run:
 
         def body(case: Any, data: st.DataObject) -> None:
             _require_tuple(case)
-            self.one(case, _drawn_cotangent(self.rule, case, self.data, data))
+            near = self.one(case, _drawn_cotangent(self.rule, case, self.data, data)).verdict.nearness
+            if near >= _NEAR:
+                hypothesis.target(near, label="difference / allowed")
 
         # Hypothesis files what it finds under the source of the test, the same for all rules, and this, which its own
         # pytest plugin tells parametrised tests apart by
@@ -253,21 +265,22 @@ class _Run:
 
     def tally(self) -> Tally:
         """Add up."""
-        from gradcheck.strategies import REGIMES
-
-        grades = {grade for grade, _, _ in self.verdicts}
-        grade = next((g for g in ("lossy", "norm-wise", "entry-wise") if g in grades), "no entries")
-        seen = [s for _, _, s in self.verdicts if np.isfinite(s)]
+        grades, ulps, seen = zip(*self.verdicts, strict=True) if self.verdicts else ((), (), ())
+        resolved = [s for s in seen if np.isfinite(s)]
         return Tally(
             self.examples,
-            grade,
-            max((ulps for _, ulps, _ in self.verdicts), default=0.0),
-            float(np.median(seen)) if seen else float("inf"),
-            {name: self.regimes[name] for name in REGIMES} if self.regimes else {},
+            next((grade for grade in ("lossy", "norm-wise", "entry-wise") if grade in grades), "no entries"),
+            max(ulps, default=0.0),
+            float(np.median(resolved)) if resolved else float("inf"),
+            self.coverage.counts(),
             dict(self.notes),
+            self.laws,
         )
 
 
+# From here Hypothesis may climb, with half of the examples: 4 of 20 runs of 100 then missed a regime, else none did.
+# Right gradients (0.2 at most in 1,400 examples) do not pay for what only a nearly wrong one gains by.
+_NEAR = 0.25
 _FLAKY = "the same point passed when it was tried again: the gradient depends on earlier calls"
 
 

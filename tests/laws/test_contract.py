@@ -12,7 +12,7 @@ import pytest
 
 import gradcheck
 from gradcheck.laws import Breach
-from gradcheck.laws.contract import structured
+from gradcheck.laws.structure import structured
 from gradcheck.rule import Point, Rule
 from gradcheck.tree import flatten
 

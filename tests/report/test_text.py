@@ -99,6 +99,7 @@ def test_a_failure_says_what_where_who_and_how_again(make_report: MakeReport, co
         "              differences (abstains): noisy",
         "  note        a note",
         "  after       12 examples, 1/2 regimes",
+        "              never visited: huge",
         "  reproduce   gradcheck replay .gradcheck/failures/0123456789ab.npz",
         "              or paste this test:",
     ]

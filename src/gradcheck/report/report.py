@@ -32,8 +32,10 @@ class Origin:
 class Tally:
     """What a run over many examples adds up to.
 
-    ``regimes`` counts the examples of every regime that the strategies know, 0 those never visited; ``notes`` counts
-    what was noted of single examples, such as who judged where JAX could not.
+    ``regimes`` counts the examples of every regime that the strategy offers, or that was visited by chance, those of
+    cotangents among them where the rule takes one; 0 are those never visited. ``notes`` counts
+    what was noted of single examples, such as who judged where JAX could not. ``laws`` says of each law what
+    `gradcheck.Verdict` says, "held" if it held in any example.
     """
 
     examples: int
@@ -42,6 +44,7 @@ class Tally:
     seen: float
     regimes: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
+    laws: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gradcheck.laws import OFF, UNFIT
 from gradcheck.report.code import reproduction
 from gradcheck.report.report import Report, Tally
 from gradcheck.verdict import Discrepancy, Grade, Outcome, Vote
@@ -51,11 +52,10 @@ def _pass_notes(report: Report) -> Iterator[str]:
     else:
         total = report.tally.examples
         notes = {note: f"in {count} of {total} examples: " for note, count in report.tally.notes.items()}
-        never = [name for name, count in report.tally.regimes.items() if not count]
-        if never:
-            notes[f"never visited: {', '.join(never)}"] = ""
+        notes |= dict.fromkeys(_never_visited(report.tally), "")
     for note, where in notes.items():
         yield from _field("note", f"{where}{note}")
+    yield from _laws(report)
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -70,14 +70,27 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _field("judged by" if not number else "", _vote(vote))
     for note in verdict.notes:
         yield from _field("note", note)
+    yield from _laws(report)
     if report.tally:
         yield from _field("after", _coverage(report.tally))
+        for note in _never_visited(report.tally):
+            yield from _field("", note)
     if report.saved:
         yield from _field("reproduce", f"gradcheck replay {report.saved}")
     yield from _field(
         "" if report.saved else "reproduce", "or paste this test:" if report.saved else "paste this test:"
     )
     yield f"\n{reproduction(report)}"  # not indented, so that it can be pasted as it is
+
+
+def _laws(report: Report) -> Iterator[str]:
+    """Say in a line which laws were not asked. A pass at one point only says what the caller chose."""
+    laws = report.tally.laws if report.tally else report.verdict.laws
+    parts = {"switched off": [name for name, said in laws.items() if said == OFF]}
+    if report.tally or not report:
+        parts["did not apply"] = [name for name, said in laws.items() if said.startswith(UNFIT)]
+    if any(parts.values()):
+        yield from _field("laws", "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names))
 
 
 def _gradient_of(report: Report) -> str:
@@ -154,6 +167,11 @@ def _worst_entries(discrepancy: Discrepancy) -> Iterator[str]:
 def _vote(vote: Vote) -> str:
     word = {True: "for", False: "against", None: "abstains"}[vote.agrees]
     return f"{vote.oracle} ({word}): {vote.detail}"
+
+
+def _never_visited(tally: Tally) -> list[str]:
+    never = [name for name, count in tally.regimes.items() if not count]
+    return [f"never visited: {', '.join(never)}"] if never else []
 
 
 def _coverage(tally: Tally) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from gradcheck.errors import RuleError
-from gradcheck.laws import Breach, ask
+from gradcheck.laws import BROKEN, HELD, NUMERIC, OFF, PREREQUISITES, PRIMAL, Subject, as_names, hear
 from gradcheck.oracles import jaxpr
 from gradcheck.oracles.autodiff import Autodiff, differentiate
 from gradcheck.oracles.reference import candidates
@@ -42,8 +42,11 @@ _SIDES = 16
 _STRADDLED = "finite differences straddle a kink close by, and see another slope than rule and autodiff do"
 
 
-def judge(rule: Rule, point: Point, *, seed: int = 0) -> Verdict:
+def judge(rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] = ()) -> Verdict:
     """Judge a rule at one point.
+
+    First come the laws without which no number means anything, then the numbers, then, unless those are wrong (a
+    table of wrong entries says more), all other laws.
 
     Parameters
     ----------
@@ -53,29 +56,45 @@ def judge(rule: Rule, point: Point, *, seed: int = 0) -> Verdict:
         Arguments, keyword data and the cotangent, whose tree is that of the rule's value.
     seed : int
         Chooses the directions of finite differences.
+    without : collection of str
+        Names of laws that are not asked.
 
     Raises
     ------
     InvalidArgument
-        If there is nothing to differentiate among the arguments.
+        If there is nothing to differentiate among the arguments, or ``without`` holds something else than laws.
     RuleError
         If the rule's forward raises.
     """
-    flat = flatten(rule, point)
-    answer = ask(rule, point, flat)
-    if isinstance(answer, Breach):
-        return Verdict(Outcome.FAIL, answer.text, breach=answer)
-    case = Case.of(rule, point, flat, answer, seed)
+    off = as_names(without)
+    subject = Subject(rule, point, flatten(rule, point))
+    breach, heard = hear(PREREQUISITES, subject, off)
+    said = dict.fromkeys(sorted(off), OFF) | heard
+    if breach:
+        return Verdict(Outcome.FAIL, breach.text, breach=breach, laws=said)
+    verdict = _by_numbers(Case.of(rule, point, subject.flat, subject.answer, seed), subject, PRIMAL not in off)
+    said[PRIMAL] = OFF if PRIMAL in off else BROKEN if verdict.breach else HELD
+    if verdict.outcome is Outcome.FAIL:
+        return replace(verdict, laws=said)
+    breach, heard = hear(NUMERIC, subject, off)
+    if breach:
+        verdict = replace(verdict, outcome=Outcome.FAIL, reason=breach.text, breach=breach, vacuous=False)
+    return replace(verdict, laws=said | heard)
+
+
+def _by_numbers(case: Case, subject: Subject, primal: bool) -> Verdict:
+    """Compare the answer with the oracles'."""
     if not case.flat.differentiated:
         return Verdict(Outcome.PASS, "there are no entries to differentiate by at this point")
     value = _value(case)
     if not all(np.all(np.isfinite(v)) for v in value):
         return Verdict(Outcome.UNDECIDED, _NOT_FINITE)
     reference, abstentions = _reference(case, value)
-    if breach := other_value(case, value, answer.value, reference):
+    answered = subject.answer.value
+    if primal and (breach := other_value(case, value, answered, reference)):
         return Verdict(Outcome.FAIL, breach.text, breach=breach)
     verdict = by_differences(case, abstentions) if reference is None else _by_reference(case, reference)
-    if verdict.outcome is Outcome.PASS and not all(np.all(np.isfinite(v)) for v in answer.value):
+    if verdict.outcome is Outcome.PASS and not all(np.all(np.isfinite(v)) for v in answered):
         narrow = f"the rule's value is not finite in {case.coarsest.name}, though the forward is in float64"
         verdict = replace(verdict, outcome=Outcome.UNDECIDED, reason=f"{narrow}: {_NOT_FINITE.partition(': ')[2]}")
     declined = [f"not judged, since the rule returns None for it: {path}" for path in case.declined()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -116,6 +117,12 @@ class Discrepancy:
         known = (self.grade > Grade.LOSSY) & (np.abs(self.reference) > self.error)
         return float(np.max(self.difference[known] / scale[known], initial=0.0))
 
+    @cached_property
+    def nearness(self) -> float:
+        """The largest ratio of a difference to what was allowed, where that is finite."""
+        ratio = np.divide(self.difference, self.allowed, out=np.zeros(self.allowed.shape), where=self.allowed > 0)
+        return float(np.max(ratio, initial=0.0, where=np.isfinite(ratio)))
+
     def worst(self, count: int) -> list[tuple[int, ...]]:
         """Index the entries farthest beyond their allowance, worst first."""
         with np.errstate(all="ignore"):
@@ -135,7 +142,10 @@ class Vote:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What is concluded about a rule at one point, with all the evidence."""
+    """What is concluded about a rule at one point, with all the evidence.
+
+    ``laws`` says of each law that was come to: "held", "broken", "switched off", or "does not apply: " and why.
+    """
 
     outcome: Outcome
     reason: str
@@ -143,6 +153,7 @@ class Verdict:
     votes: tuple[Vote, ...] = ()
     breach: Breach | None = None
     notes: tuple[str, ...] = ()
+    laws: Mapping[str, str] = field(default_factory=dict)
     vacuous: bool = False  # undecided only because nothing of some array was large enough to be judged at this point
 
     @property
@@ -156,6 +167,11 @@ class Verdict:
         """The smallest relative error that would have been seen in the least resolved array."""
         seen = [d.seen for d in self.discrepancies if d.grade.size and np.any(d.nonzero)]
         return max(seen, default=float("inf"))
+
+    @property
+    def nearness(self) -> float:
+        """How much of its allowance the worst entry uses up; above 1 it is wrong."""
+        return max((d.nearness for d in self.discrepancies), default=0.0)
 
     @property
     def worst_ulps(self) -> float:

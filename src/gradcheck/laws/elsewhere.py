@@ -1,0 +1,107 @@
+"""Other points to ask a rule at, made of the point itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.laws.running import Results
+from gradcheck.laws.subject import Changes, Subject
+from gradcheck.tree import Array
+
+__all__ = [
+    "calm",
+    "calm_answer",
+    "generic",
+    "halved",
+    "halved_answer",
+    "largest",
+    "mixed",
+    "row_counts",
+    "scaled",
+    "with_rows",
+]
+
+
+def scaled(subject: Subject, factor: float) -> Changes:
+    """Scale the primals."""
+    return {leaf.index: leaf.array * leaf.array.dtype.type(factor) for leaf in subject.flat.differentiated}
+
+
+def halved(subject: Subject) -> Changes:
+    """Halve the primals, which stays inside most domains (positive, bounded, sorted)."""
+    return scaled(subject, 0.5)
+
+
+def halved_answer(subject: Subject) -> Results | None:
+    """Ask the rule at half its primals."""
+    return subject.ask(subject.recall(halved))
+
+
+def calm(subject: Subject) -> Changes:
+    """Divide each array of primals by a power of two so that it ends at one: here nothing is saturated."""
+    return {leaf.index: leaf.array / leaf.array.dtype.type(largest(leaf.array)) for leaf in subject.flat.differentiated}
+
+
+def calm_answer(subject: Subject) -> Results | None:
+    """Ask the rule where nothing is saturated, and nothing of the cotangent cancels."""
+    return subject.ask(subject.recall(calm), mixed(subject, subject.cotangents))
+
+
+def mixed(subject: Subject, cotangents: Sequence[Array]) -> Any:
+    """Give a cotangent signs at random: to one that is constant along a row, the answer of a softmax is zero."""
+    if not subject.rule.takes_cotangent:
+        return None
+    rng = np.random.default_rng(5)
+    return subject.cotangent_of([c * rng.choice([-1, 1], c.shape).astype(c.dtype) for c in cotangents])
+
+
+def largest(array: Array, axis: int | None = None) -> Array:
+    """Give the power of two that bounds the finite entries of an array or of its rows, and not less than one."""
+    sizes = np.abs(array.astype(np.float64))
+    sizes = np.max(sizes, axis=axis, keepdims=axis is not None, initial=1.0, where=np.isfinite(sizes))
+    return np.asarray(np.exp2(np.ceil(np.log2(sizes))))
+
+
+def generic(subject: Subject) -> Changes:
+    """Bring every row of primals to the size of one, and move each entry by up to a quarter.
+
+    A function without any symmetry looks symmetric where the symmetry leaves the point as it is, since all entries are
+    equal, and where it hardly depends on what is moved, since that is tiny or saturated.
+    """
+    rng = np.random.default_rng(0)
+    changes = {}
+    for leaf in subject.flat.differentiated:
+        x = leaf.array.astype(np.float64)
+        shift = rng.uniform(-0.25, 0.25, (2, *x.shape))
+        with np.errstate(all="ignore"):
+            rows = np.max(np.abs(x), axis=-1 if x.ndim else None, keepdims=True, initial=0.0, where=np.isfinite(x))
+            x = x / np.where(rows > 0, rows, 1.0)
+        changes[leaf.index] = np.where(x == 0, shift[0], x * (1 + shift[1]))
+    return changes
+
+
+def row_counts(subject: Subject) -> list[int]:
+    """List the lengths that arrays share as their first axis, and that no array has as another axis.
+
+    A single array of one axis has entries, not rows.
+    """
+    arrays = [leaf for leaf in subject.flat.leaves if isinstance(leaf, np.ndarray) and leaf.ndim]
+    values = [v for v in subject.forward.value if v.ndim]
+    others = {n for a in (*arrays, *values) for n in a.shape[1:]}
+    found = []
+    for array in arrays:
+        n = array.shape[0]
+        together = sum(a.shape[0] == n for a in (*arrays, *values))
+        if n > 1 and n not in others and n not in found and (array.ndim > 1 or together > 1):
+            found.append(n)
+    return found
+
+
+def with_rows(subject: Subject, n: int, rows: int) -> tuple[Changes, list[Array]]:
+    """Keep only the first rows of every array that has ``n``, and of the cotangent."""
+    leaves = enumerate(subject.flat.leaves)
+    changes = {i: x[:rows].copy() for i, x in leaves if isinstance(x, np.ndarray) and x.ndim and len(x) == n}
+    return changes, [c[:rows] if c.ndim and len(c) == n else c for c in subject.cotangents]

@@ -1,0 +1,88 @@
+"""Where each row adds its own part to the value, a row of the gradient does not depend on the other rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.laws.breach import Breach
+from gradcheck.laws.elsewhere import generic
+from gradcheck.laws.noise import apart
+from gradcheck.laws.subject import Changes, Subject
+from gradcheck.laws.symmetry import alike, noise_of_symmetry, smooth
+from gradcheck.tree import Array, Leaf
+
+__all__ = ["applies", "broken"]
+
+_LEAVES = 4
+
+
+def applies(subject: Subject) -> str | None:
+    """Require that changing one row changes the value by the same amount whatever the other rows are."""
+    if subject.irregular:
+        return subject.irregular
+    return None if subject.recall(_separable) else "the forward's value is not made row by row"
+
+
+def broken(subject: Subject) -> Breach | None:
+    """Change all rows but one, and compare the gradient of that one."""
+    for leaf in subject.recall(_separable):
+        row = _row(leaf)
+        others = _mixed(leaf.array, _changed(subject, leaf), row, own=False).astype(leaf.array.dtype)
+        there = subject.ask({leaf.index: others})
+        if there is None:
+            continue
+        due = tuple(
+            None if b is None or other.index != leaf.index else _only(a, b, row)
+            for other, a, b in zip(subject.flat.differentiated, subject.answer.cotangents, there, strict=True)
+        )
+        if (difference := apart(subject, due, there, noise_of_symmetry)) and subject.recall(smooth):
+            return Breach("independent rows", f"with other numbers in the other rows of {leaf.path}, which the "
+                          f"forward adds up row by row, {difference}: are sums or maxima taken over the whole "
+                          "array?")  # fmt: skip
+    return None
+
+
+def _only(mine: Array | None, there: Array, row: int) -> Array | None:
+    """Take one row of the answer and the others of another, with which they are to be compared."""
+    return None if mine is None else _mixed(mine, there, row, own=False)
+
+
+def _row(leaf: Leaf) -> int:
+    return int(np.random.default_rng(leaf.array.size).integers(len(leaf.array)))
+
+
+def _mixed(here: Array, there: Array, row: int, *, own: bool) -> Array:
+    """Take one row of ``there`` and the others of ``here``, or the other way round."""
+    taken = np.zeros((len(here),) + (1,) * (here.ndim - 1), dtype=bool)
+    taken[row] = True
+    return np.where(taken == own, there, here)
+
+
+def _changed(subject: Subject, leaf: Leaf) -> Array:
+    """Give other numbers for a leaf."""
+    return subject.recall(generic)[leaf.index] / 2
+
+
+def _separable(subject: Subject) -> list[Leaf]:
+    """Find the primals whose rows add to the value one by one, at the point and at a generic one."""
+    found = []
+    near = subject.recall(generic)
+    for leaf in subject.flat.differentiated[-_LEAVES:]:
+        if not leaf.array.ndim or len(leaf.array) < 2 or not leaf.array.size:
+            continue
+        other = _changed(subject, leaf)
+        if _adds_up(subject, leaf, near, near[leaf.index], other) and _adds_up(
+            subject, leaf, {}, leaf.array.astype(np.float64), other
+        ):
+            found.append(leaf)
+    return found
+
+
+def _adds_up(subject: Subject, leaf: Leaf, point: Changes, here: Array, there: Array) -> bool:
+    row = _row(leaf)
+    arrays = (here, _mixed(here, there, row, own=True), _mixed(here, there, row, own=False), there)
+    plain, one, others, both = (subject.values({**point, leaf.index: x}) for x in arrays)
+    if plain is None or one is None or others is None or both is None:
+        return False
+    steps = [a - b for a, b in zip(one, plain, strict=True)]
+    return alike(subject, [o + s for o, s in zip(others, steps, strict=True)], both)

@@ -1,0 +1,44 @@
+"""Where a constant per row leaves the forward as it is, it leaves the gradient as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.laws.breach import Breach
+from gradcheck.laws.noise import Noise, apart, noise_at
+from gradcheck.laws.row_sums import applies
+from gradcheck.laws.subject import Changes, Subject
+from gradcheck.laws.symmetry import noise_of_symmetry, shift_of, shifts, smooth
+from gradcheck.tree import Array
+
+__all__ = ["applies", "broken"]
+
+
+def broken(subject: Subject) -> Breach | None:
+    """Compare the answers at two points that differ by a constant per row, to the bit.
+
+    Adding the constant rounds, so the first of the two points is what is left where it is taken off again.
+    """
+    for leaf in subject.recall(shifts):
+        constant = shift_of(leaf.array)
+        away = leaf.array + constant
+        back = away - constant
+        same = np.array_equal(np.isfinite(away), np.isfinite(leaf.array))
+        if not same or not np.array_equal(back + constant, away):
+            continue
+        here, there = subject.ask({leaf.index: back}), subject.ask({leaf.index: away})
+        if here is None or there is None:
+            continue
+        difference = apart(subject, here, there, _noise_at({leaf.index: away}))
+        if difference and subject.recall(smooth):
+            return Breach("shift", f"with a constant added to each row of {leaf.path}, which the forward does not "
+                          f"notice, {difference}")  # fmt: skip
+    return None
+
+
+def _noise_at(changes: Changes) -> Noise:
+    def noise(subject: Subject) -> list[Array]:
+        pairs = zip(subject.recall(noise_of_symmetry), noise_at(subject, changes), strict=True)
+        return [here + there for here, there in pairs]
+
+    return noise

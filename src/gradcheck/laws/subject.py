@@ -1,0 +1,131 @@
+"""What the laws are asked about: a rule at a point, and what it has answered so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gradcheck.laws.breach import Breach
+from gradcheck.laws.running import Forward, Pulled, Results, moved, run
+from gradcheck.rule import Point, Rule
+from gradcheck.tree import Array, Flat, in_float64, leaves_of, with_leaves
+
+__all__ = ["Answer", "Changes", "Subject"]
+
+T = TypeVar("T")
+Changes = Mapping[int, Array]  # arrays in place of leaves of the point, by their index among all leaves
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a rule answered: its value, and one array per differentiated leaf (None where it declined)."""
+
+    value: tuple[Array, ...]
+    cotangents: Results
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A rule and a point. Everything the rule is asked is asked once, when a law first needs it.
+
+    ``ratios`` collects, for each comparison up to rounding, the largest difference over what is allowed.
+    """
+
+    rule: Rule
+    point: Point
+    flat: Flat
+    ratios: list[float] = field(default_factory=list)
+    _known: dict[Any, Any] = field(default_factory=dict)
+
+    def recall(self, find: Callable[[Subject], T]) -> T:
+        """Give what a function finds out about this subject; it is called once."""
+        if find not in self._known:
+            self._known[find] = find(self)
+        found: T = self._known[find]
+        return found
+
+    @cached_property
+    def forward(self) -> Forward:
+        """The first run."""
+        return run(self.rule, self.flat)
+
+    @cached_property
+    def first(self) -> Pulled | Breach:
+        """The first answer."""
+        return self.forward.pull(self.point.cotangent)
+
+    @cached_property
+    def again(self) -> Pulled | Breach:
+        """What the same pullback answers the second time."""
+        return self.forward.pull(self.point.cotangent)
+
+    @cached_property
+    def second(self) -> Pulled | Breach:
+        """What a second run answers."""
+        return run(self.rule, self.flat).pull(self.point.cotangent)
+
+    def answers(self) -> Iterator[Pulled | Breach]:
+        """Answers at the point itself, asked for one by one. Two runs come before the first is pulled back again."""
+        yield self.first
+        yield self.second
+        yield self.again
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The first answer, of a rule that keeps its contract."""
+        if isinstance(self.first, Breach):
+            raise TypeError(f"there is no answer: {self.first.text}")
+        return Answer(self.forward.value, self.first.kept)
+
+    @cached_property
+    def irregular(self) -> str | None:
+        """Why numbers cannot be compared here, if so."""
+        arrays = [c for c in self.answer.cotangents if c is not None]
+        if not all(np.all(np.isfinite(a)) for a in (*arrays, *self.answer.value)):
+            return "the answer is not finite here"
+        return None if any(a.size for a in arrays) else "there are no entries here"
+
+    @property
+    def indices(self) -> list[int]:
+        """Indices of the leaves that are differentiated."""
+        return [leaf.index for leaf in self.flat.differentiated]
+
+    def ask(self, changes: Changes, cotangent: Any = None) -> Results | None:
+        """Ask the rule elsewhere, or for another cotangent; None if it has no answer there."""
+        try:
+            with np.errstate(all="ignore"):
+                forward = run(self.rule, moved(self.flat, changes)) if changes else self.forward
+                pulled = forward.pull(self.point.cotangent if cotangent is None else cotangent)
+        except Exception:  # outside the domain, in whatever way the rule says so; `assume` in the rule is one
+            return None
+        return None if isinstance(pulled, Breach) else pulled.kept
+
+    def values(self, changes: Changes) -> list[Array] | None:
+        """Run the rule's own forward in float64 elsewhere; None if it is not defined or not finite there."""
+        import jax
+
+        leaves = in_float64(moved(self.flat, changes).leaves)
+        copies = {i: x.copy() for i, x in enumerate(leaves) if isinstance(x, np.ndarray)}
+        args, kwargs = with_leaves(self.flat, copies)
+        try:
+            # a forward written in jax.numpy would truncate to float32 without a word
+            with np.errstate(all="ignore"), jax.enable_x64(True):
+                found = [np.asarray(v) for v in leaves_of(self.rule.forward(*args, **kwargs))]
+        except Exception:  # as in ask
+            return None
+        return found if all(v.dtype.kind == "f" and np.all(np.isfinite(v)) for v in found) else None
+
+    @cached_property
+    def cotangents(self) -> list[Array]:
+        """Leaves of the cotangent."""
+        return [np.asarray(c) for c in leaves_of(self.point.cotangent)]
+
+    def cotangent_of(self, leaves: list[Array]) -> Any:
+        """Give the tree of the cotangent other leaves."""
+        import jax
+
+        return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(self.point.cotangent), leaves)
