@@ -58,6 +58,16 @@ def test_a_tie_may_be_broken_or_shared(share: Any) -> None:
     assert gradcheck.examine(max_rule(share), TIES)
 
 
+@pytest.mark.parametrize("shape", [(15, 32), (32, 33), (40, 2)])
+def test_many_ties_of_many(shape: tuple[int, int]) -> None:
+    """Far more ways to break them than sides can be drawn at random."""
+    ties = np.zeros(shape)
+    assert gradcheck.examine(max_rule(first), ties)
+    assert gradcheck.examine(max_rule(shared), ties)
+    assert gradcheck.examine(max_rule(all_in_full), ties).outcome is Outcome.FAIL
+    assert gradcheck.examine(max_rule(lambda x: np.roll(first(x), 1, axis=0) * 0.9), ties).outcome is Outcome.FAIL
+
+
 def test_a_tie_must_not_be_let_through_twice() -> None:
     """Each entry lies between the slopes of its own coordinate, but together they are no subgradient."""
     assert gradcheck.examine(max_rule(all_in_full), TIES).outcome is Outcome.FAIL

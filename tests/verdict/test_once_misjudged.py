@@ -31,6 +31,24 @@ def bowl_and_ramp_grad(x: Any, factor: float = 1.0) -> Any:
 # --- wrong gradients that passed ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("factor", [0.0, 1.01])
+def test_a_mask_is_no_size_of_anything(factor: float) -> None:
+    """An infinite logit made the rounding of an exponent infinite, and with it what any entry may be off by."""
+
+    def nll(z: Any) -> Any:
+        shifted = z - z.max(axis=1, keepdims=True)
+        return np.log(np.exp(shifted).sum(axis=1)).sum() - shifted[:, 0].sum()
+
+    def grad(z: Any, factor: float = factor) -> Any:
+        a = np.exp(z - z.max(axis=1, keepdims=True))
+        gradient = a / a.sum(axis=1, keepdims=True) - np.eye(z.shape[1])[0]
+        return gradient * np.where(np.isinf(z).any(axis=1, keepdims=True), factor, 1.0)
+
+    z = np.array([[0.5, -np.inf, 1.0], [0.2, 0.3, -0.4]])
+    assert gradcheck.examine(gradcheck.from_loss(nll, grad), z).outcome is Outcome.FAIL
+    assert gradcheck.examine(gradcheck.from_loss(nll, lambda z: grad(z, 1.0)), z)
+
+
 def test_a_kink_elsewhere_excuses_no_contradiction() -> None:
     """A ReLU close to 0 was taken for the reason why differences contradict a reference that stops a gradient."""
 

@@ -65,6 +65,13 @@ class Autodiff:
         found = self.plan.sides(self.inputs, self.trace, unit=_REACH * unit, runs=runs, seed=0)
         return [results[len(self.value) :] for results in found]
 
+    def sides_at(self, slot: int, entry: int, unit: float) -> list[tuple[Array, ...]]:
+        """Give the gradients across the comparisons that one entry (by its flat index) of one leaf decides alone."""
+        arrays = (leaf for leaf in self.signature.leaves if isinstance(leaf, jaxpr.Leaf))
+        at = [position for position, leaf in enumerate(arrays) if leaf.differentiated][slot]
+        found = self.plan.sides_at(self.inputs, self.trace, slot=at, entry=entry, unit=_REACH * unit)
+        return [results[len(self.value) :] for results in found]
+
     def tangent(self, directions: Sequence[Array]) -> float:
         """Give <cotangent, J direction> by JAX's forward mode, the other half of a dot-product test.
 

@@ -130,7 +130,7 @@ class Plan:
         rng = np.random.default_rng(seed)
         found: list[tuple[Array, ...]] = []
         primals = len(inputs) - self.n_values
-        slots = [slot for step in self.steps for slot in step.writes if _is_discrete(plain[slot])]
+        slots = self._choices(plain)
         for run in range(runs):
             if run == _PROBES and not found:
                 break
@@ -138,8 +138,32 @@ class Plan:
             moved = [*map(partial(_stir, rng=rng, scale=unit), inputs[:primals]), *inputs[primals:]]
             values = self._perturbed(moved, plain, rng, scale=unit, replay=False)
             if any(not np.array_equal(values[slot], plain[slot]) for slot in slots):
-                found.append(self.results(self._perturbed(inputs, values, rng, scale=0.0)))
+                found.append(self._along(inputs, values))
         return found
+
+    def sides_at(
+        self, inputs: Sequence[Array], plain: Sequence[Array], *, slot: int, entry: int, unit: float
+    ) -> list[tuple[Array, ...]]:
+        """Give the outputs beyond those comparisons that one entry of one input turns, moved either way by ``unit``."""
+        found: list[tuple[Array, ...]] = []
+        at = np.unravel_index(entry, inputs[slot].shape)
+        size = abs(float(inputs[slot][at])) or _largest(inputs[slot]) or 1.0
+        for change in (unit * size, -unit * size):
+            moved = list(inputs)
+            moved[slot] = inputs[slot].copy()
+            moved[slot][at] += change
+            values = self.trace(moved)
+            if any(not np.array_equal(values[i], plain[i]) for i in self._choices(plain)):
+                found.append(self._along(inputs, values))
+        return found
+
+    def _choices(self, plain: Sequence[Array]) -> list[int]:
+        """List the values that say how comparisons came out."""
+        return [slot for step in self.steps for slot in step.writes if _is_discrete(plain[slot])]
+
+    def _along(self, inputs: Sequence[Array], values: Sequence[Array]) -> tuple[Array, ...]:
+        """Evaluate at the inputs with comparisons as they came out in other values."""
+        return self.results(self._perturbed(inputs, values, np.random.default_rng(0), scale=0.0))
 
     def _close_call(self, plain: Sequence[Array], unit: float) -> bool:
         """Whether any comparison of floats has operands so close that perturbations by ``unit`` might turn it.
@@ -152,8 +176,8 @@ class Plan:
             if step.name not in _COMPARISONS or _is_discrete(plain[step.reads[0]]):
                 continue
             if reach is None:
-                floats = [v for v in plain if v is not None and not _is_discrete(v) and v.size]
-                reach = unit * max((float(np.max(np.abs(v))) for v in floats), default=0.0)
+                floats = [v for v in plain if v is not None and not _is_discrete(v)]
+                reach = unit * max(map(_largest, floats), default=0.0)
             a, b = (plain[i] for i in step.reads[:2])
             with np.errstate(all="ignore"):
                 if np.any(np.abs(a - b) <= reach):
@@ -183,6 +207,11 @@ class Plan:
         return values
 
 
+def _largest(x: Array) -> float:
+    """Give the largest finite magnitude: a mask of -inf is no size."""
+    return float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
+
+
 def _is_discrete(x: Array) -> bool:
     return x.dtype.kind in "biu"
 
@@ -191,7 +220,7 @@ def _stir(x: Array, rng: np.random.Generator, scale: float) -> Array:
     """Move the zeros of an input by its scale: a relative change would leave them, and their ties, as they are."""
     if _is_discrete(x):
         return x
-    size = float(np.max(np.abs(x), initial=0.0)) or 1.0
+    size = _largest(x) or 1.0
     return np.asarray(np.where(x == 0, scale * size * rng.uniform(-1.0, 1.0, x.shape), x))
 
 

@@ -18,7 +18,7 @@ from gradcheck.verdict.allowance import compare, value_agrees
 from gradcheck.verdict.case import Case
 from gradcheck.verdict.conclude import conclude
 from gradcheck.verdict.directions import Slope, directions, slopes
-from gradcheck.verdict.kinks import across_kinks, sides_of
+from gradcheck.verdict.kinks import across_kinks
 from gradcheck.verdict.numeric import COMPLEX_STEP, by_differences
 from gradcheck.verdict.outcome import Discrepancy, Outcome, Verdict, Vote
 from gradcheck.verdict.primal import other_value
@@ -154,7 +154,7 @@ def _by_reference(case: Case, reference: Autodiff) -> Verdict:
     rounded = own_rounding(case, compared, reference)
     if rounded is not None:
         return conclude(rounded, votes, [OWN_ROUNDING])
-    across = across_kinks(compared, sides_of(reference, compared))
+    across = across_kinks(compared, reference)
     if across is not None:
         return conclude(across, votes, [_ON_A_KINK])
     if False in words and True not in words:

@@ -11,7 +11,7 @@ the hull.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,31 +20,33 @@ from gradcheck.oracles.autodiff import Autodiff
 from gradcheck.tree import Array
 from gradcheck.verdict.outcome import Discrepancy, Grade
 
-__all__ = ["across_kinks", "sides_of"]
+__all__ = ["across_kinks"]
 
 _SIDES = 64  # runs in any case: a tie of two comes out both ways, but for once in 2^63
 _TOGETHER = 64  # entries whose choices are still spanned by all sides at once
+_ASKED = 2048  # entries whose sides are asked for one by one; what is beyond is held to its interval
 
 
-def across_kinks(compared: Sequence[Discrepancy], sides: Sequence[Sequence[Array]]) -> tuple[Discrepancy, ...] | None:
+def across_kinks(compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[Discrepancy, ...] | None:
     """Regrade the wrong entries if the rule's answer is a combination of the derivatives on the sides of a kink.
 
     Parameters
     ----------
     compared : sequence of Discrepancy
         The comparison with the derivative that JAX chose.
-    sides : sequence of sequence of array
-        The other derivatives, one array per discrepancy, each of its shape.
+    reference : Autodiff
+        What knows the other derivatives.
 
     Returns
     -------
     tuple of Discrepancy, or None
-        None if the answer is no such combination.
+        None if the answer is no such combination, or there is no kink.
     """
+    sides = _sides(reference, compared)
     if not sides:
         return None
     offset = _flat([d.analytic - d.reference for d in compared])
-    spans = np.stack([_flat([s - d.reference for s, d in zip(side, compared, strict=True)]) for side in sides])
+    spans = _spans(sides, compared)
     if not (np.all(np.isfinite(spans)) and np.all(np.isfinite(offset))):
         return None
     # in units of what an entry may be off by; a relative 2^-40 of the gap is exact enough, and keeps the numbers below
@@ -54,9 +56,10 @@ def across_kinks(compared: Sequence[Discrepancy], sides: Sequence[Sequence[Array
     low, high = np.minimum(spans.min(axis=0), 0.0), np.maximum(spans.max(axis=0), 0.0)
     if np.any((offset < low - unit) | (offset > high + unit)):
         return None
-    grows = np.abs(spans + _flat([d.reference for d in compared])) > np.abs(_flat([d.reference for d in compared]))
-    for group in _groups(gap > 0, grows):
-        if not _spanned(offset[group] / unit[group], spans[:, group] / unit[group]):
+    active = np.flatnonzero(gap > 0)
+    groups = [(active, spans)] if len(active) <= _TOGETHER else _groups(active, reference, compared)
+    for members, among in groups:
+        if not _spanned(offset[members] / unit[members], among[:, members] / unit[members]):
             return None
     return tuple(replace(d, grade=np.where(d.wrong, Grade.KINK, d.grade)) for d in compared)
 
@@ -70,40 +73,47 @@ def _spanned(offset: Array, spans: Array) -> bool:
     return bool(np.all(np.abs(offset - basis.T @ (basis @ offset)) <= 1))
 
 
-def _groups(active: Array, grows: Array) -> list[Array]:
-    """Sort the entries that differ between sides into groups that are decided together.
+def _groups(active: Array, reference: Autodiff, compared: Sequence[Discrepancy]) -> Iterator[tuple[Array, Array]]:
+    """Yield groups of entries that are decided together, each with the sides that span it.
 
-    Few entries make one group. Many are taken apart, since the space of hundreds of independent choices would take
-    hundreds of sides to span: two entries belong together if they never grow on the same side, as tied operands of a
-    maximum do, of which only one wins. Independent ones do so by chance once in (4/3)^64.
+    The space of hundreds of independent choices would take hundreds of sides to span, so they are taken apart. Each
+    entry is moved alone, and what it turns belongs to its group: the operands that it is tied with, and theirs.
     """
-    entries = np.flatnonzero(active)
-    if len(entries) <= _TOGETHER:
-        return [entries] if len(entries) else []
-    wins = grows[:, entries].astype(np.float32)
-    rivals = (wins.T @ wins) == 0
-    groups, left = [], np.ones(len(entries), dtype=bool)
-    for first in range(len(entries)):
-        if not left[first]:
+    unit = _unit(compared)
+    ends = np.cumsum([d.reference.size for d in compared])
+    done: set[int] = set()
+    for first in active.tolist():
+        if first in done or len(done) >= _ASKED:
             continue
-        members = np.zeros(len(entries), dtype=bool)
-        members[first] = True
-        while True:
-            wider = members | (np.any(rivals[members], axis=0) & left)
-            if np.array_equal(wider, members):
-                break
-            members = wider
-        left &= ~members
-        groups.append(entries[members])
-    return groups
+        waiting, sides = [first], []
+        members = {first}
+        while waiting and len(done) < _ASKED:
+            entry = waiting.pop()
+            done.add(entry)
+            slot = int(np.searchsorted(ends, entry, side="right"))
+            found = reference.sides_at(slot, entry - int(ends[slot - 1] if slot else 0), unit)
+            sides += found
+            turned = np.flatnonzero(np.any(_spans(found, compared) != 0, axis=0)).tolist() if found else []
+            waiting += [other for other in turned if other not in members]
+            members.update(turned)
+        if sides and not waiting:
+            yield np.array(sorted(members)), _spans(sides, compared)
 
 
-def sides_of(reference: Autodiff, compared: Sequence[Discrepancy]) -> list[tuple[Array, ...]]:
+def _sides(reference: Autodiff, compared: Sequence[Discrepancy]) -> list[tuple[Array, ...]]:
     """Give the derivatives on the other sides, if comparisons are close there, in the order of ``compared``."""
-    unit = max(d.precision.unit for d in compared)
     wrong = sum(int(np.sum(d.wrong)) for d in compared)
     # eight for each choice show every operand of a tie winning; entries taken apart need no more than a tie does
-    return reference.sides(unit, _SIDES + 8 * min(wrong, _TOGETHER))
+    return reference.sides(_unit(compared), _SIDES + 8 * min(wrong, _TOGETHER))
+
+
+def _unit(compared: Sequence[Discrepancy]) -> float:
+    return max(d.precision.unit for d in compared)
+
+
+def _spans(sides: Sequence[Sequence[Array]], compared: Sequence[Discrepancy]) -> Array:
+    """Give what separates each side from the derivative that JAX chose, a row for each."""
+    return np.stack([_flat([s - d.reference for s, d in zip(side, compared, strict=True)]) for side in sides])
 
 
 def _flat(arrays: Sequence[Array]) -> Array:

@@ -97,7 +97,8 @@ def _regraded(d: Discrepancy, band: Array) -> Discrepancy:
 def _roundings(case: Case, compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[list[Array], list[Array]]:
     """Give for each entry what one rounding explains, and what many do that scatter: see the top of this module."""
     exponential = bool(_EXPONENTIAL.intersection(step.name for step in reference.plan.steps))
-    largest = max((float(np.max(np.abs(leaf.array), initial=0.0)) for leaf in case.flat.differentiated), default=0.0)
+    # a masked logit is -inf: the exponential of it is 0 without any rounding
+    largest = max((_largest(leaf.array) for leaf in case.flat.differentiated), default=0.0)
     weight = max((float(np.max(np.abs(c), initial=0.0)) for c in case.contraction.cotangents), default=0.0)
     once, often = [], []
     for d in compared:
@@ -108,12 +109,17 @@ def _roundings(case: Case, compared: Sequence[Discrepancy], reference: Autodiff)
     return once, often
 
 
+def _largest(array: Array) -> float:
+    return float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
+
+
 def _nearby(flat: Flat, rng: np.random.Generator) -> Flat:
-    """Move every differentiated entry a little, within its own precision."""
+    """Move every differentiated entry a little, within its own precision; what is infinite stays."""
     leaves = list(flat.leaves)
     moved = []
     for leaf in flat.differentiated:
         size = np.abs(leaf.array)
+        size = np.where(np.isfinite(size), size, 0)
         step = np.maximum(np.minimum(size * _DISTANCE, _FARTHEST), _ULPS * np.spacing(size))
         array = (leaf.array + step * rng.uniform(-1.0, 1.0, leaf.array.shape)).astype(leaf.array.dtype)
         leaves[leaf.index] = array
