@@ -156,3 +156,10 @@ def test_the_same_seed_draws_the_same(draws: Any) -> None:
     once, again = (list(map(repr, draws(gst.softmax_nll(), 30, seed=3))) for _ in range(2))
     assert once == again
     assert once != list(map(repr, draws(gst.softmax_nll(), 30, seed=4)))
+
+
+def test_a_large_case_is_named_and_not_spelled() -> None:
+    """Hypothesis warns of a repr of 200 kB, which under -W error hides the failure that it is of."""
+    case = gst.Case(np.zeros((255, 255)), np.zeros(255, dtype=np.int64))
+    assert repr(case).startswith("Case(<float64 (255, 255)>, np.array([0, 0")
+    assert "<" not in repr(gst.Case(np.zeros((33, 33)), np.zeros(33, dtype=np.int64)))

@@ -58,7 +58,7 @@ def test_a_tie_may_be_broken_or_shared(share: Any) -> None:
     assert gradcheck.examine(max_rule(share), TIES)
 
 
-@pytest.mark.parametrize("shape", [(15, 32), (32, 33), (40, 2)])
+@pytest.mark.parametrize("shape", [(15, 32), (32, 33), (40, 2), (60, 60)])
 def test_many_ties_of_many(shape: tuple[int, int]) -> None:
     """Far more ways to break them than sides can be drawn at random."""
     ties = np.zeros(shape)

@@ -51,11 +51,20 @@ def calm_answer(subject: Subject) -> Results | None:
 
 
 def mixed(subject: Subject, cotangents: Sequence[Array]) -> Any:
-    """Give a cotangent signs at random: to one that is constant along a row, the answer of a softmax is zero."""
+    """Give a cotangent alternating signs along each row: to a constant row, the answer of a softmax is zero.
+
+    The factors vary, so that what adds up over rows does not cancel as a whole.
+    """
     if not subject.rule.takes_cotangent:
         return None
     rng = np.random.default_rng(5)
-    return subject.cotangent_of([c * rng.choice([-1, 1], c.shape).astype(c.dtype) for c in cotangents])
+    return subject.cotangent_of(
+        [(c * _alternating(c) * rng.choice([0.5, 1.0], c.shape)).astype(c.dtype) for c in cotangents]
+    )
+
+
+def _alternating(array: Array) -> Array:
+    return 1.0 - 2.0 * (np.arange(array.shape[-1]) % 2) if array.ndim else np.ones(())
 
 
 def largest(array: Array, axis: int | None = None) -> Array:

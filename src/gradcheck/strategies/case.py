@@ -9,11 +9,14 @@ import numpy as np
 from gradcheck.strategies.options import Array
 from gradcheck.strategies.visited import regimes_of
 
+_READABLE = 2048  # entries: above the 33 x 33 that sizes go up to by themselves, far below what Hypothesis warns of
+
 
 class Case(NamedTuple):
     """Logits and labels that belong together: the tuple ``(z, y)``.
 
-    Printed as code, dtypes included, so that what Hypothesis shows of a failure can be pasted into a test.
+    Printed as code, dtypes included, so that what Hypothesis shows of a failure can be pasted into a test, up to a few
+    thousand entries.
 
     Attributes
     ----------
@@ -112,7 +115,12 @@ class DrawnWeightedCase(WeightedCase):
 
 
 def as_code(array: Array) -> str:
-    """Write an array as an expression that makes the same one, entry for entry, where `np` is NumPy."""
+    """Write an array as an expression that makes the same one, entry for entry, where `np` is NumPy.
+
+    One that nobody would paste is named by dtype and shape instead: a failure is kept in a file as well.
+    """
+    if array.size > _READABLE:
+        return f"<{array.dtype.name} {array.shape}>"
     dtype = f"dtype=np.{array.dtype.name}"
     return f"np.array({_entries(array)}, {dtype})" if array.size else f"np.zeros({array.shape}, {dtype})"
 

@@ -23,8 +23,8 @@ from gradcheck.verdict.outcome import Discrepancy, Grade
 __all__ = ["across_kinks"]
 
 _SIDES = 64  # runs in any case: a tie of two comes out both ways, but for once in 2^63
-_TOGETHER = 64  # entries whose choices are still spanned by all sides at once
-_ASKED = 2048  # entries whose sides are asked for one by one; what is beyond is held to its interval
+_WRONG = 64  # entries that more sides are drawn for
+_ASKED = 2048  # entries whose own sides are asked for; those beyond are held to the sides that were drawn
 
 
 def across_kinks(compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[Discrepancy, ...] | None:
@@ -53,15 +53,21 @@ def across_kinks(compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[
     # within what the decomposition resolves
     gap = np.max(np.abs(spans), axis=0)
     unit = np.maximum(_flat([d.allowed for d in compared]), 2.0**-40 * gap)
-    low, high = np.minimum(spans.min(axis=0), 0.0), np.maximum(spans.max(axis=0), 0.0)
-    if np.any((offset < low - unit) | (offset > high + unit)):
+    if np.any((np.abs(offset) > unit) & (gap == 0)):
         return None
-    active = np.flatnonzero(gap > 0)
-    groups = [(active, spans)] if len(active) <= _TOGETHER else _groups(active, reference, compared)
-    for members, among in groups:
-        if not _spanned(offset[members] / unit[members], among[:, members] / unit[members]):
+    for members, alone in _groups(np.flatnonzero(gap > 0), reference, compared):
+        own = offset[members] / unit[members]
+        among = np.concatenate([side[:, members] for side in (spans, alone)]) / unit[members]
+        # those that no side of their own was asked for are as many as drawn sides cannot span
+        if not _between(own, among) or (len(alone) and not _spanned(own, among)):
             return None
     return tuple(replace(d, grade=np.where(d.wrong, Grade.KINK, d.grade)) for d in compared)
+
+
+def _between(offset: Array, spans: Array) -> bool:
+    """Whether each entry of an offset lies between the least and the greatest of the sides, to within one."""
+    low, high = np.minimum(spans.min(axis=0), 0.0), np.maximum(spans.max(axis=0), 0.0)
+    return bool(np.all((offset >= low - 1) & (offset <= high + 1)))
 
 
 def _spanned(offset: Array, spans: Array) -> bool:
@@ -74,37 +80,39 @@ def _spanned(offset: Array, spans: Array) -> bool:
 
 
 def _groups(active: Array, reference: Autodiff, compared: Sequence[Discrepancy]) -> Iterator[tuple[Array, Array]]:
-    """Yield groups of entries that are decided together, each with the sides that span it.
+    """Yield groups of entries that are decided together, each with further sides that span it.
 
     The space of hundreds of independent choices would take hundreds of sides to span, so they are taken apart. Each
-    entry is moved alone, and what it turns belongs to its group: the operands that it is tied with, and theirs.
+    entry is moved alone, and what it turns belongs to its group: the operands that it is tied with, and theirs. Moved
+    alone it also wins alone, where in float64 the few ulps of a random move leave some of many operands tied.
     """
-    unit = _unit(compared)
     ends = np.cumsum([d.reference.size for d in compared])
     done: set[int] = set()
     for first in active.tolist():
-        if first in done or len(done) >= _ASKED:
+        if first in done:
             continue
-        waiting, sides = [first], []
-        members = {first}
+        if len(done) >= _ASKED:
+            yield np.setdiff1d(active, list(done)), np.empty((0, ends[-1]))
+            return
+        waiting, members, alone = [first], {first}, [np.empty((0, ends[-1]))]
         while waiting and len(done) < _ASKED:
             entry = waiting.pop()
             done.add(entry)
             slot = int(np.searchsorted(ends, entry, side="right"))
-            found = reference.sides_at(slot, entry - int(ends[slot - 1] if slot else 0), unit)
-            sides += found
-            turned = np.flatnonzero(np.any(_spans(found, compared) != 0, axis=0)).tolist() if found else []
-            waiting += [other for other in turned if other not in members]
-            members.update(turned)
-        if sides and not waiting:
-            yield np.array(sorted(members)), _spans(sides, compared)
+            found = reference.sides_at(slot, entry - int(ends[slot - 1] if slot else 0), _unit(compared))
+            if found:
+                alone.append(_spans(found, compared))
+                turned = set(np.flatnonzero(np.any(alone[-1] != 0, axis=0)).tolist()) - members
+                waiting += turned
+                members |= turned
+        yield np.array(sorted(members)), np.concatenate(alone)
 
 
 def _sides(reference: Autodiff, compared: Sequence[Discrepancy]) -> list[tuple[Array, ...]]:
     """Give the derivatives on the other sides, if comparisons are close there, in the order of ``compared``."""
     wrong = sum(int(np.sum(d.wrong)) for d in compared)
-    # eight for each choice show every operand of a tie winning; entries taken apart need no more than a tie does
-    return reference.sides(_unit(compared), _SIDES + 8 * min(wrong, _TOGETHER))
+    # eight for each choice show every operand of a tie winning
+    return reference.sides(_unit(compared), _SIDES + 8 * min(wrong, _WRONG))
 
 
 def _unit(compared: Sequence[Discrepancy]) -> float:
