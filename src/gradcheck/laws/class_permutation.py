@@ -5,15 +5,15 @@ from __future__ import annotations
 from gradcheck.laws.breach import Breach
 from gradcheck.laws.permuting import unlike
 from gradcheck.laws.subject import Subject
-from gradcheck.laws.symmetry import class_permutations
+from gradcheck.laws.symmetry import class_permutations, not_one_matrix
 
 __all__ = ["applies", "broken"]
 
 
 def applies(subject: Subject) -> str | None:
     """Require that the forward does not notice new names of classes, in the last axis of all arrays and in labels."""
-    if subject.irregular:
-        return subject.irregular
+    if reason := not_one_matrix(subject):
+        return reason
     return None if subject.recall(class_permutations) else "the forward does not treat the entries of a row alike"
 
 

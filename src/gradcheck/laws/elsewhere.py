@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcheck.laws.running import Results
 from gradcheck.laws.subject import Changes, Subject
+from gradcheck.rule import is_float
 from gradcheck.tree import Array
 
 __all__ = [
@@ -75,20 +76,25 @@ def largest(array: Array, axis: int | None = None) -> Array:
 
 
 def generic(subject: Subject) -> Changes:
-    """Bring every row of primals to the size of one, and move each entry by up to a quarter.
+    """Bring every row of primals and data to the size of one, and move each entry of primals by up to a quarter.
 
     A function without any symmetry looks symmetric where the symmetry leaves the point as it is, since all entries are
-    equal, and where it hardly depends on what is moved, since that is tiny or saturated.
+    equal, and where it hardly depends on what is moved, since that, or what it is multiplied by, is tiny or saturated.
     """
     rng = np.random.default_rng(0)
+    primals = set(subject.indices)
     changes = {}
-    for leaf in subject.flat.differentiated:
-        x = leaf.array.astype(np.float64)
-        shift = rng.uniform(-0.25, 0.25, (2, *x.shape))
+    for i, leaf in enumerate(subject.flat.leaves):
+        if not isinstance(leaf, np.ndarray) or not is_float(leaf.dtype):
+            continue
+        x = leaf.astype(np.float64)
         with np.errstate(all="ignore"):
             rows = np.max(np.abs(x), axis=-1 if x.ndim else None, keepdims=True, initial=0.0, where=np.isfinite(x))
             x = x / np.where(rows > 0, rows, 1.0)
-        changes[leaf.index] = np.where(x == 0, shift[0], x * (1 + shift[1]))
+        if i in primals:  # data may have to be what they are: zero, not negative
+            shift = rng.uniform(-0.25, 0.25, (2, *x.shape))
+            x = np.where(x == 0, shift[0], x * (1 + shift[1]))
+        changes[i] = x
     return changes
 
 

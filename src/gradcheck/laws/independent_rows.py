@@ -8,7 +8,7 @@ from gradcheck.laws.breach import Breach
 from gradcheck.laws.elsewhere import generic
 from gradcheck.laws.noise import apart
 from gradcheck.laws.subject import Changes, Subject
-from gradcheck.laws.symmetry import alike, noise_of_symmetry, smooth
+from gradcheck.laws.symmetry import alike, noise_of_symmetry, not_one_matrix, smooth
 from gradcheck.tree import Array, Leaf
 
 __all__ = ["applies", "broken"]
@@ -18,8 +18,8 @@ _LEAVES = 4
 
 def applies(subject: Subject) -> str | None:
     """Require that changing one row changes the value by the same amount whatever the other rows are."""
-    if subject.irregular:
-        return subject.irregular
+    if reason := not_one_matrix(subject):
+        return reason
     return None if subject.recall(_separable) else "the forward's value is not made row by row"
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from gradcheck.laws.breach import Breach
 from gradcheck.laws.permuting import unlike
 from gradcheck.laws.subject import Subject
-from gradcheck.laws.symmetry import row_permutations
+from gradcheck.laws.symmetry import not_one_matrix, row_permutations
 
 __all__ = ["applies", "broken"]
 
 
 def applies(subject: Subject) -> str | None:
     """Require that the forward does not notice another order along the first axis of all arrays."""
-    if subject.irregular:
-        return subject.irregular
+    if reason := not_one_matrix(subject):
+        return reason
     return None if subject.recall(row_permutations) else "the forward does not treat rows alike"
 
 

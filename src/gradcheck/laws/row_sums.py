@@ -7,15 +7,15 @@ import numpy as np
 from gradcheck.laws.breach import Breach
 from gradcheck.laws.noise import SAFETY
 from gradcheck.laws.subject import Subject
-from gradcheck.laws.symmetry import noise_of_symmetry, shifts, smooth
+from gradcheck.laws.symmetry import noise_of_symmetry, not_one_matrix, shifts, smooth
 
 __all__ = ["applies", "broken"]
 
 
 def applies(subject: Subject) -> str | None:
     """Require that the forward does not notice a constant added to each row of some primal."""
-    if subject.irregular:
-        return subject.irregular
+    if reason := not_one_matrix(subject):
+        return reason
     return None if subject.recall(shifts) else "the forward changes where a constant is added to a row"
 
 

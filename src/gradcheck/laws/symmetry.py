@@ -22,6 +22,7 @@ __all__ = [
     "class_permutations",
     "hidden",
     "noise_of_symmetry",
+    "not_one_matrix",
     "permuted",
     "resolution",
     "row_permutations",
@@ -30,6 +31,7 @@ __all__ = [
     "smooth",
 ]
 
+_ONE_MATRIX = "more than one array is differentiated, or one without rows"
 # Leaves of a large tree of parameters that are looked at; the last of them are as good as the first.
 _LEAVES = 4
 # The root of float64's unit round-off, rounded up: second differences of smooth functions all but vanish there. With a
@@ -37,6 +39,18 @@ _LEAVES = 4
 _STEP = 2.0**-20
 _DIRECTIONS = 4
 _QUARTER = 0.35
+
+
+def not_one_matrix(subject: Subject) -> str | None:
+    """Say why laws about the rows and classes of logits do not apply, if so.
+
+    What a network does with its parameters has symmetries too, but at a single point it shows many that it has not: a
+    layer whose input is tiny, or whose units are dead, is not noticed whatever its weights are.
+    """
+    if subject.irregular:
+        return subject.irregular
+    leaves = subject.flat.differentiated
+    return None if len(leaves) == 1 and leaves[0].array.ndim > 1 else _ONE_MATRIX
 
 
 @dataclass(frozen=True, eq=False)

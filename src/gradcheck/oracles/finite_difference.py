@@ -102,7 +102,12 @@ def derivative(
 
 
 def directional(
-    fun: Callable[[FloatArray], float], primal: ArrayLike, direction: ArrayLike, *, noise: float = 0.0
+    fun: Callable[[FloatArray], float],
+    primal: ArrayLike,
+    direction: ArrayLike,
+    *,
+    noise: float = 0.0,
+    scale: float | None = None,
 ) -> Estimate:
     """Differentiate a scalar function of an array along a direction.
 
@@ -119,6 +124,8 @@ def directional(
         Of the same shape, finite, not zero everywhere.
     noise : float
         As in `derivative`.
+    scale : float, optional
+        As there; left out, the lengths that the size of the primal suggests.
 
     Returns
     -------
@@ -137,7 +144,7 @@ def directional(
     True
     """
     line = Line.through(primal, direction)
-    return derivative(lambda t: fun(line.at(t)), scale=line.scales, grain=line.grain, noise=noise)
+    return derivative(lambda t: fun(line.at(t)), scale=scale or line.scales, grain=line.grain, noise=noise)
 
 
 def _estimate(ladder: Ladder, found: Fit) -> Estimate:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradcheck.oracles import complex_step, finite_difference
 from gradcheck.oracles.contraction import Contraction
 from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.line import Line
 from gradcheck.tree import Array
 from gradcheck.verdict.outcome import Vote
 
-__all__ = ["Slope", "coordinate", "difference", "directions", "slopes"]
+__all__ = ["Slope", "closer", "coordinate", "difference", "directions", "slopes"]
 
 _COUNT = 2
+# Where the forward is looked at for how far it moves: from a length down to 2^-24 of it, the round-off of float32.
+_LOOKS = 13
 # Multiples of 1/8 with mixed signs: exact in every dtype and short in messages. No zeros, which would hide entries.
 _STEPS = np.array([k / 8 for k in range(-8, 9) if k])
 
@@ -74,6 +77,25 @@ def slopes(contraction: Contraction, vectors: Sequence[Array], *, complex_too: b
 def difference(contraction: Contraction, vector: Array) -> Estimate:
     """Estimate the slope along a vector by finite differences, at the noise that is in the forward."""
     return finite_difference.directional(contraction, contraction.origin, vector, noise=contraction.noise)
+
+
+def closer(contraction: Contraction, slope: Slope, gradient: Sequence[Array]) -> Slope:
+    """Estimate a slope again, within the length over which a gradient's own slope uses up all that the forward moves.
+
+    Where a large weight meets a tiny input, the forward may be flat on both sides of a bend that no step has seen.
+    """
+    vector = np.concatenate([part.ravel() for part in slope.direction])
+    line = Line.through(contraction.origin, vector)
+    centre = contraction(contraction.origin)
+    ends = [sign * line.scales[0] / 4.0**power for power in range(_LOOKS) for sign in (1, -1)]
+    moves = max(abs(contraction(line.at(t)) - centre) for t in ends)
+    steepness = abs(slope.along(gradient))
+    if not 0 < moves < np.inf or not 0 < steepness < np.inf:
+        return slope
+    found = finite_difference.directional(
+        contraction, contraction.origin, vector, noise=contraction.noise, scale=moves / steepness
+    )
+    return replace(slope, estimate=found)
 
 
 def coordinate(contraction: Contraction, k: int) -> Array:
