@@ -12,21 +12,21 @@ with 1 where a bound is missed.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import os
-import platform
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import numpy as np
+from _corpus import specimens
+from _machine import conditions
+from _power_table import RIGHT
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
@@ -37,7 +37,6 @@ from gradcheck.strategies import cotangents
 from gradcheck.tree import flatten
 
 PACKAGES = ("gradcheck", "numpy", "jax", "hypothesis")
-ROOT = Path(__file__).parents[1]
 
 # Zero of 50,000 says, with 95% confidence, fewer than one in 16,000 (the rule of three).
 ALARMS = 0
@@ -72,10 +71,7 @@ class Row:
 
 def right() -> tuple[Any, ...]:
     """Load the right gradients from the suite beside this folder."""
-    sys.path.insert(0, str(ROOT))
-    corpus = importlib.import_module("tests.mutants.corpus")
-    specimens: tuple[Any, ...] = corpus.RIGHT
-    return specimens
+    return tuple(specimen for specimen in specimens() if specimen.family == RIGHT)
 
 
 def examine(specimen: int, examples: int, seed: int) -> tuple[str, list[Row]]:
@@ -116,7 +112,8 @@ def measure(examples: int, seed: int, processes: int) -> list[Row]:
     count = len(right())
     each = -(-examples // count)
     total = {name: Row(name) for name in LAWS}
-    with ProcessPoolExecutor(processes) as pool:
+    # a fork of a process that has run JAX may hang
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         started = time.monotonic()
         for number, (name, rows) in enumerate(_in_turn(pool, count, each, seed), start=1):
             for row in rows:
@@ -128,18 +125,6 @@ def measure(examples: int, seed: int, processes: int) -> list[Row]:
 
 def _in_turn(pool: ProcessPoolExecutor, count: int, each: int, seed: int) -> Iterator[tuple[str, list[Row]]]:
     yield from pool.map(examine, range(count), [each] * count, [seed] * count)
-
-
-def conditions(examples: int, seed: int) -> dict[str, str]:
-    """Describe what the numbers depend on."""
-    return {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
-        "specimens": str(len(right())),
-        "examples": str(examples),
-        "seed": str(seed),
-    }
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -163,7 +148,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.examples < 1 or arguments.processes < 1:
         parser.error("--examples and --processes must be at least 1")
     rows = measure(arguments.examples, arguments.seed, arguments.processes)
-    about = conditions(sum(row.asked for row in rows) // len(rows), arguments.seed)
+    about = conditions(PACKAGES) | {
+        "specimens": str(len(right())),
+        "examples": str(sum(row.asked for row in rows) // len(rows)),
+        "seed": str(arguments.seed),
+    }
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     print(table(rows))
     if arguments.json:
