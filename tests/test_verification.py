@@ -78,7 +78,7 @@ def test_examples_says_how_many() -> None:
         assert report
         assert report.tally is not None
         assert report.tally.examples == examples
-    assert str(report).splitlines()[0].endswith(", 7 examples")
+    assert str(report).splitlines()[0].endswith(", 7 examples, regimes of inputs not counted")
 
 
 def test_settings_say_how_many_unless_examples_does() -> None:

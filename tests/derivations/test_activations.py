@@ -157,6 +157,12 @@ def test_gelu_says_where_it_has_no_erfc() -> None:
         _erfc(foreign)
 
 
+@pytest.mark.parametrize("approximate", ["none", "tanh", 1, None])
+def test_an_approximation_is_asked_for_by_a_bool(approximate: Any) -> None:
+    with pytest.raises(ValueError, match=f"approximate={approximate!r}: pass True for the gate with tanh, or False"):
+        gelu(np.zeros(3), approximate=approximate)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_malformed_arguments_are_named(name: str) -> None:
     with pytest.raises(ValueError, match="z has dtype int64, and only real floating-point numbers"):

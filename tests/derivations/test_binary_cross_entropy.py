@@ -129,8 +129,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "z holds integers": ({"z": np.zeros((2, 3), int)}, "z has dtype int64"),
     "weights do not fit": ({"pos_weight": np.ones(2)}, r"pos_weight has shape \(2,\) and dtype float64"),
     "weights are text": ({"pos_weight": "2"}, "pos_weight has shape .* dtype <U1"),
-    "a weight is negative": ({"pos_weight": -1.0}, "pos_weight=-1.0: weights are finite and at least 0"),
+    "a weight is negative": ({"pos_weight": -1.0}, "pos_weight=-1.0: weights are finite in float64 and at least 0"),
     "a weight is infinite": ({"pos_weight": [1, 1, np.inf]}, "weights are finite"),
+    "a weight is infinite in the dtype": (
+        {"z": np.zeros((2, 3), "f4"), "pos_weight": 1e300},
+        "pos_weight=1e.300: weights are finite in float32",
+    ),
     "a reduction unheard of": ({"reduction": "max"}, "reduction='max' is unknown"),
 }
 

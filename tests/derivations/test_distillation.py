@@ -100,15 +100,82 @@ def test_a_class_the_student_alone_masks_costs_infinity() -> None:
     assert np.array_equal(pullback(1.0), [[0.5, -0.5]])
 
 
+def exact(z: Any, teacher: Any, temperature: float) -> tuple[Any, list[Any]]:
+    """Return the loss of a row and its gradient, with digits to spare."""
+    with mp.workdps(80):
+        t = mp.mpf(temperature)
+        powers = [[mp.exp(mp.mpf(float(v)) / t) for v in logits] for logits in (teacher, z)]
+        p, q = ([power / sum(row) for power in row] for row in powers)
+        divergence = sum(a * mp.log(a / b) for a, b in zip(p, q, strict=True))
+        return t * t * divergence, [t * (b - a) for a, b in zip(p, q, strict=True)]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("distance", [2.0**-k for k in (-4, -2, -1, 0, 1, 2, 5, 10, 15, 20)])
+def test_a_near_teacher_costs_digits_neither_of_loss_nor_of_gradient(
+    distance: float, temperature: float, dtype: Any
+) -> None:
+    z = np.array([0.125, 1.375, 0.75], dtype)
+    teacher = z + np.array([distance, 0, -distance / 2], dtype)  # exactly, hence so are the differences
+    loss, pullback = distillation(z[None], teacher[None], temperature=temperature)
+    value, gradient = exact(z, teacher, temperature)
+    # About a dozen roundings of p, and of d as a share of the largest e; the entries of d are no smaller than a tenth
+    # of that. Far apart, shifts and logarithms of up to 24 / T are rounded besides.
+    u = (2 * 12 * 10 + 24 / temperature) * unit_roundoff(dtype)
+    assert abs(loss - value) <= u * value
+    size = max(map(abs, gradient))
+    assert all(abs(entry - truth) <= u * size for entry, truth in zip(pullback(1.0)[0], gradient, strict=True))
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 30.0])
+def test_the_loss_is_never_negative(temperature: float) -> None:
+    z = DRAW((500, 4)) * 10.0 ** np.linspace(-2, 3, 500)[:, None]
+    for distance in 10.0 ** np.arange(-17, 2):
+        losses, _ = distillation(z, z + distance * DRAW(z.shape), temperature=temperature, reduction="none")
+        assert np.all(losses >= 0)
+    # both classes below the normal numbers, where a probability has no digits, and d beyond 1
+    tails = -np.linspace(738.0, 746.0, 200)
+    z, teacher = (np.stack([np.zeros(200), tail * temperature], axis=1) for tail in (tails, tails - 1.5))
+    assert np.all(distillation(z, teacher, temperature=temperature, reduction="none")[0] >= 0)
+    assert np.all(distillation(teacher, z, temperature=temperature, reduction="none")[0] >= 0)
+
+
+def test_a_near_teacher_keeps_its_digits_beside_a_class_that_both_mask() -> None:
+    z = np.array([[0.5, 1.25, 0.75]])
+    teacher = z + np.array([2.0**-30, 0.0, 0.0])
+    loss, pullback = distillation(z, teacher)
+    masked, masked_pullback = distillation(*(np.insert(logits, 1, -np.inf, axis=1) for logits in (z, teacher)))
+    assert masked == pytest.approx(loss, rel=8 * unit_roundoff(float), abs=0)
+    dz, without = masked_pullback(1.0), pullback(1.0)
+    assert dz[0, 1] == 0
+    assert dz[:, [0, 2, 3]] == pytest.approx(without, abs=8 * unit_roundoff(float) * np.abs(without).max())
+
+
+def test_a_class_the_teacher_alone_masks_costs_what_the_student_gives_it() -> None:
+    loss, pullback = distillation(np.array([[0.0, -40.0]]), np.array([[0.0, -np.inf]]))
+    assert loss == pytest.approx(np.log1p(np.exp(-40.0)), rel=8 * unit_roundoff(float), abs=0)
+    assert pullback(1.0)[0, 1] == pytest.approx(np.exp(-40.0), rel=8 * unit_roundoff(float), abs=0)
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [(np.float64, 1.3e154), (np.float32, 1.8e19)])
+def test_the_hottest_softmax_leaves_half_the_variance_of_the_difference(dtype: Any, largest: float) -> None:
+    """The limit of T^2 KL: the variance of ``z - t`` over the classes, halved."""
+    z, teacher = DRAW((1, 5)).astype(dtype), DRAW((1, 5)).astype(dtype)
+    loss, pullback = distillation(z, teacher, temperature=largest)
+    difference = z - teacher
+    assert loss == pytest.approx(np.var(difference) / 2, rel=64 * unit_roundoff(dtype))
+    limit = (difference - difference.mean()) / 5
+    assert pullback(1.0) == pytest.approx(limit, abs=64 * unit_roundoff(dtype) * float(np.abs(limit).max()))
+
+
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_two_sure_of_one_class_keep_the_digits_of_their_difference(temperature: float) -> None:
     z, teacher = np.array([0.0, 50.0, -3.0]), np.array([1.0, 44.0, 2.0])
     dz = distillation(z[None], teacher[None], temperature=temperature)[1](1.0)[0]
-    with mp.workdps(60):
-        p, q = ([mp.exp(mp.mpf(float(v)) / temperature) for v in logits] for logits in (teacher, z))
-        exact = [temperature * (b / sum(q) - a / sum(p)) for a, b in zip(p, q, strict=True)]
+    _, gradient = exact(z, teacher, temperature)
     # Shifts of up to 53 and a dozen roundings.
-    assert all(abs(d - e) <= 2 * 66 * unit_roundoff(float) * abs(e) for d, e in zip(dz, exact, strict=True))
+    assert all(abs(d - e) <= 2 * 66 * unit_roundoff(float) * abs(e) for d, e in zip(dz, gradient, strict=True))
 
 
 def test_a_teacher_in_float64_is_read_in_float64() -> None:
@@ -136,7 +203,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a student who rules out all": ({"z": MASKED}, r"row z\[1\] has the maximum -inf"),
     "an infinite logit": ({"teacher": -MASKED}, r"row teacher\[1\] has the maximum inf"),
     "a temperature of 0": ({"temperature": 0.0}, "temperature=0.0: pass a finite number above 0"),
-    "no temperature": ({"temperature": np.nan}, "temperature=nan"),
+    "no temperature": ({"temperature": np.nan}, "temperature=nan: pass a finite number above 0"),
+    "a temperature in text": ({"temperature": "2"}, "temperature='2': pass a finite number above 0"),
+    "a temperature that is true": ({"temperature": True}, "temperature=True: pass a finite number above 0"),
+    "a temperature above all floats": ({"temperature": 10**400}, "temperature=10+: pass a finite number above 0"),
+    "a temperature with an infinite square": (
+        {"temperature": 1e200},
+        r"temperature=1e\+200, squared, is outside the normal numbers of float64, .*: pass one inside, or wider arrays",
+    ),
+    "a temperature with a lost square": ({"temperature": 1e-200}, "temperature=1e-200, squared, is outside"),
+    "a temperature too high for float32": (
+        {"z": np.zeros((2, 2), "f4"), "teacher": np.zeros((2, 2), "f4"), "temperature": 1e30},
+        r"temperature=1e\+30, squared, is outside the normal numbers of float32",
+    ),
     "a reduction unheard of": ({"reduction": "batchmean"}, "reduction='batchmean' is unknown"),
 }
 

@@ -174,12 +174,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "bias is a row": (lambda: batch_norm(X, ONES, ONES[None]), r"bias has shape \(1, 3\)"),
     "x holds integers": (lambda: layer_norm(X.astype(int), ONES, ONES), "x has dtype int64"),
     "gain holds objects": (lambda: rms_norm(X, ONES.astype(object)), "gain has dtype object"),
-    "epsilon is 0": (lambda: layer_norm(X, ONES, ONES, epsilon=0.0), "epsilon=0.0 is no positive number in float64"),
-    "epsilon is NaN": (lambda: batch_norm(X, ONES, ONES, epsilon=np.nan), "epsilon=nan is no positive number"),
+    "epsilon is 0": (lambda: layer_norm(X, ONES, ONES, epsilon=0.0), "epsilon=0.0: pass a finite number above 0, such"),
+    "epsilon is NaN": (lambda: batch_norm(X, ONES, ONES, epsilon=np.nan), "epsilon=nan: pass a finite number"),
     "epsilon is lost": (
         lambda: rms_norm(X.astype("f4"), ONES.astype("f4"), epsilon=1e-60),
-        "epsilon=1e-60 is no positive number in float32",
+        "epsilon=1e-60 is outside the normal numbers of float32",
     ),
+    "epsilon in text": (lambda: layer_norm(X, ONES, ONES, epsilon="a"), "epsilon='a': pass a finite number above 0"),  # type: ignore[arg-type]  # refused
+    "epsilon is true": (lambda: rms_norm(X, ONES, epsilon=True), "epsilon=True: pass a finite number above 0"),
     "the cotangent broadcasts": (lambda: layer_norm(X, ONES, ONES)[1](ONES), r"cotangent has shape \(3,\)"),
 }
 

@@ -105,6 +105,67 @@ def test_float16_takes_options_in_float32(form: Any) -> None:
     assert np.array_equal(pullback(1.0), wide_pullback(1.0).astype(np.float16))
 
 
+EXTREME: dict[str, tuple[Any, Any, Any]] = {
+    "the least": (np.float64, [0, 5e-324, 0, 0, 0], [0, 1, 0, 0, 0]),
+    "subnormal": (np.float32, [1e-39] * 5, [1] * 5),
+    "the largest": (np.float64, [1e308] * 5, [1] * 5),
+    "largest beside 1": (np.float32, [3e38, 3e38, 3e38, 3e38, 1], [3e38, 3e38, 3e38, 3e38, 1]),
+    "a class that no row has": (np.float64, [1e-200, 1e-200, 1e-200, 1e300, 2e-200], [1, 1, 1, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("labels", ["indices", "soft"])
+@pytest.mark.parametrize("case", EXTREME)
+@each_form
+def test_the_mean_sees_ratios_of_weights_only_however_large_they_are(form: Any, case: str, labels: str) -> None:
+    dtype, weights, ratios = EXTREME[case]
+    z, y = Z.astype(dtype), INDICES if labels == "indices" else np.where(np.arange(5) == 3, 0, SOFT).astype(dtype)
+    expected, gradient = form(z.astype(float), y, weights=np.array(ratios, float))
+    loss, pullback = form(z, y, weights=np.array(weights, dtype))
+    # each is a sum of 30 terms, some roundings apiece
+    rounding = 256 * float(np.finfo(dtype).eps)
+    assert loss == pytest.approx(expected, rel=rounding)
+    assert pullback(1.0) == pytest.approx(gradient(1.0), abs=rounding)
+
+
+@each_form
+def test_extreme_weights_leave_the_other_reductions_alone(form: Any) -> None:
+    z = Z[:1]
+    for weight in (1e-300, 1e307):
+        for reduction in ("sum", "none"):
+            loss, pullback = form(z, [2], weights=[weight] * 5, reduction=reduction)
+            plain, plain_pullback = form(z, [2], reduction=reduction)
+            ct = np.ones(loss.shape)
+            assert loss / weight == pytest.approx(plain, rel=64 * np.finfo(float).eps)
+            assert pullback(ct) / weight == pytest.approx(plain_pullback(ct), rel=64 * np.finfo(float).eps)
+
+
+@each_form
+def test_smoothing_reaches_a_class_that_weighs_far_more_than_all_labels(form: Any) -> None:
+    weights = np.array([1e-150, 1e-150, 1e-150, 1e150, 1e-150])
+    loss, pullback = form(Z, INDICES, weights=weights, label_smoothing=0.5)
+    # of each row a tenth is on class 3, beside which the rest is nothing, and the divisor is 6 of the other weights
+    expected, gradient = form(Z, [3] * 6)
+    rounding = 256 * float(np.finfo(float).eps)  # as above
+    assert loss == pytest.approx(1e299 * expected, rel=rounding)
+    assert pullback(1.0) == pytest.approx(1e299 * gradient(1.0), rel=rounding)
+
+
+@pytest.mark.parametrize("form", [*FORMS.values(), softmax_nll.streaming], ids=[*FORMS, "streaming"])
+def test_a_share_and_a_temperature_that_overflow_together_make_no_nan(form: Any) -> None:
+    _, pullback = form([[5.0, 5.0], [800.0, 0.0]], [0, 0], temperature=1e-307, reduction="sum")
+    with np.errstate(over="ignore"):
+        assert np.array_equal(pullback(100.0), np.array([[-np.inf, np.inf], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("form", [*FORMS.values(), softmax_nll.streaming], ids=[*FORMS, "streaming"])
+def test_an_ignored_row_stops_any_cotangent(form: Any) -> None:
+    ct = np.where(IGNORED == -100, [np.inf, np.inf, np.inf, np.nan, -np.inf, 0], 2.0)
+    for options in ({}, {"temperature": 0.5, "softcap": 3.0, "z_loss": 0.1}):
+        pullback = form(Z, IGNORED, ignore_index=-100, reduction="none", **options)[1]
+        assert np.array_equal(pullback(ct), pullback(np.where(IGNORED == -100, 0.0, 2.0)))
+
+
 # Laws.
 
 

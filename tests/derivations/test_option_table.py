@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,9 @@ SOFT = np.abs(NORMAL((6, 5))) * np.array([[1.0], [0.0], [3.0], [0.25], [1.0], [1
 MASKED = np.where(np.eye(6, 5, 1, dtype=bool) & (INDICES[:, None] != np.arange(5)), -np.inf, Z)
 WEIGHTS = np.array([0.5, 0.0, 2.0, 1.0, 4.0])
 SEQUENCES = 2 * NORMAL((2, 3, 5))
+# Of two evaluations of a loss of 6 rows of 5 classes, logits up to 6 in size: u |z| from the shift, 4 u from exp and
+# log, (5 + 6) u from the sums, twice; a loss is at least 1/4 of its largest part here.
+ROUNDING = 4 * (6 + 4 + 5 + 6) * float(np.finfo(float).eps)
 
 REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "reduction": (Z, INDICES, {"reduction": "avg"}, "reduction='avg' is unknown"),
@@ -140,41 +142,52 @@ GIVEN: dict[str, Any] = {
     "z_loss": 0.1,
     "softcap": 3.0,
 }
-OF_LOGITS = [
-    name
-    for name in softmax_nll.OPTIONS
-    if list(inspect.signature(getattr(softmax_nll, name)).parameters)[:2] == ["z", "y"]
-]
+
+
+def called(name: str, z: Any, y: Any, **options: Any) -> Any:
+    """Call a form with these logits, as it takes them: out of a layer, or in shards."""
+    form = getattr(softmax_nll, name)
+    if name == "sharded":
+        return form((z[..., :2], z[..., 2:]), y, **options)
+    if name == "fused_linear":
+        masked = np.isneginf(z).all(axis=tuple(range(z.ndim - 1)))
+        return form(np.where(masked, 0, z), np.eye(z.shape[-1]), np.where(masked, -np.inf, 0.0), y, **options)
+    return form(z, y, **options)
 
 
 def test_the_table_has_every_form_and_only_known_options() -> None:
     assert set(softmax_nll.OPTIONS) == set(softmax_nll.__all__) - {"OPTIONS"}
-    known = {*KEYWORDS, "soft labels", "masks", "sequences"}
+    known = {*KEYWORDS, *INPUTS}
     assert all(set(options) <= known and "reduction" in options for options in softmax_nll.OPTIONS.values())
     assert set(GIVEN) == set(KEYWORDS)
 
 
 @pytest.mark.parametrize("option", KEYWORDS)
-@pytest.mark.parametrize("name", OF_LOGITS)
+@pytest.mark.parametrize("name", softmax_nll.OPTIONS)
 def test_a_keyword_works_where_the_table_has_it_and_is_refused_elsewhere(name: str, option: str) -> None:
-    form = getattr(softmax_nll, name)
     if option in softmax_nll.OPTIONS[name]:
-        assert np.isfinite(form(Z, INDICES, **{option: GIVEN[option]})[0])
+        loss = called(name, Z, INDICES, **{option: GIVEN[option]})[0]
+        assert loss == pytest.approx(softmax_nll.fused(Z, INDICES, **{option: GIVEN[option]})[0], rel=ROUNDING)
     else:
         takers = "log_softmax, fused, accurate"
         with pytest.raises(TypeError, match=f"{name} takes no {option}: {takers}.* do"):
-            form(Z, INDICES, **{option: GIVEN[option]})
+            called(name, Z, INDICES, **{option: GIVEN[option]})
 
 
-INPUTS = {"soft labels": (Z, SOFT), "masks": (MASKED, INDICES), "sequences": (SEQUENCES, INDICES.reshape(2, 3))}
+# A class that no row has, so that a bias can mask it.
+INPUTS = {
+    "soft labels": (Z, SOFT),
+    "masks": (np.where(np.arange(5) == 3, -np.inf, Z), INDICES),
+    "sequences": (SEQUENCES, INDICES.reshape(2, 3)),
+}
 
 
 @pytest.mark.parametrize("kind", INPUTS)
-@pytest.mark.parametrize("name", OF_LOGITS)
+@pytest.mark.parametrize("name", softmax_nll.OPTIONS)
 def test_an_input_works_where_the_table_has_it_and_is_refused_elsewhere(name: str, kind: str) -> None:
-    form = getattr(softmax_nll, name)
+    z, y = INPUTS[kind]
     if kind in softmax_nll.OPTIONS[name]:
-        assert np.isfinite(form(*INPUTS[kind])[0])
+        assert called(name, z, y)[0] == pytest.approx(softmax_nll.fused(z, y)[0], rel=ROUNDING)
     else:
-        with pytest.raises(ValueError, match=r"^(y|z) has "):
-            form(*INPUTS[kind])
+        with pytest.raises(ValueError, match=r"^(y|z|zs\[0\]) has |^h .* do not fit"):
+            called(name, z, y)

@@ -175,7 +175,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "label weights": (lambda: sharded(ZS, np.eye(7)[Y]), "takes class indices only"),
     "no class": (lambda: sharded(ZS, Y + 1), r"y\[2\] = 7 is no class of z, whose K = 7"),
     "z_loss": (lambda: sharded(ZS, Y, z_loss=-1.0), "z_loss=-1.0"),
-    "all masked": (lambda: sharded([z - np.inf for z in ZS], Y), "row 0 of the concatenated zs has the maximum -inf"),
+    "all masked": (lambda: sharded([z - np.inf for z in ZS], Y), r"row np.hstack\(zs\)\[0\] has the maximum -inf"),
     "reduction": (lambda: sharded(ZS, Y, reduction="average"), "reduction='average' is unknown"),
 }
 

@@ -207,8 +207,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "z_loss": (lambda: streaming(Z, Y, z_loss=-1.0), "z_loss=-1.0"),
     "softcap": (lambda: streaming(Z, Y, softcap=0.0), "softcap=0.0"),
     "reduction": (lambda: streaming(Z, Y, reduction="average"), "reduction='average' is unknown"),
-    "all masked": (lambda: streaming(np.where(Y[:, None] == 5, -np.inf, Z), Y), "row 4 of z has the maximum -inf"),
-    "infinite": (lambda: streaming(np.where(Y[:, None] == 5, np.inf, Z), Y, block=2), "row 4 of z has the maximum inf"),
+    "all masked": (lambda: streaming(np.where(Y[:, None] == 5, -np.inf, Z), Y), r"row z\[4\] has the maximum -inf"),
+    "infinite": (
+        lambda: streaming(np.where(Y[:, None] == 5, np.inf, Z), Y, block=2),
+        r"row z\[4\] has the maximum inf",
+    ),
     "masks under a cap": (lambda: streaming(MASKED, Y, softcap=2.0), "-inf and softcap=2.0: the cap would make -2.0"),
     "a column of cotangents": (
         lambda: streaming(Z, Y, reduction="none")[1](np.ones((6, 1))),

@@ -44,8 +44,9 @@ def _field(text: str, label: str) -> str:
         (Tally(1, "norm-wise", 0.0, 1e-7, {"ties": 3, "huge": 0}),
          "PASS norm-wise, worst 0.0 ulp, would have seen 1e-07, 1 example, 1/2 regimes"),
         (Tally(20, "entry-wise", 0.0, np.inf),
-         "PASS entry-wise, worst 0.0 ulp, the gradient is zero here, 20 examples"),
-        (Tally(2, "no entries", 0.0, np.inf), "PASS no entries, 2 examples"),
+         "PASS entry-wise, worst 0.0 ulp, the gradient is zero here, 20 examples, regimes of inputs not counted"),
+        (Tally(2, "no entries", 0.0, np.inf, {"negative cotangent": 2}),
+         "PASS no entries, 2 examples, regimes of inputs not counted"),
     ],
 )  # fmt: skip
 def test_a_pass_is_one_line(make_report: MakeReport, tally: Tally, line: str) -> None:

@@ -16,7 +16,7 @@ PLAIN = {name for name, regime in gst.REGIMES.items() if regime.option is None}
 # What applies without an option, and what each option adds.
 OPTIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({}, PLAIN),
-    ({"dtype": "float32", "gap": 80}, PLAIN),
+    ({"dtype": "float32", "gap": 80}, PLAIN - {"towering"}),
     ({"dtype": "float16", "sequences": True}, PLAIN),
     ({"labels": "either"}, PLAIN),
     ({"around": 128}, PLAIN),

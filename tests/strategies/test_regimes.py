@@ -10,7 +10,7 @@ import pytest
 
 from gradcheck import strategies as gst
 from gradcheck.strategies.regime import KINDS
-from gradcheck.strategies.regimes import OFFSET, TINY
+from gradcheck.strategies.regimes import OFFSET, TINY, TOWER
 
 Rows = list[list[float]]
 NEEDED: dict[str | None, dict[str, Any]] = {
@@ -51,6 +51,7 @@ def _read(z: Rows, y: list[int], dtype: str) -> dict[str, bool]:
         "all equal": any(len(row) > 1 and len(set(row)) == 1 for row in z),
         "saturated right": any(ahead >= 16 for ahead in _ahead(z, y)),
         "saturated wrong": any(ahead <= -16 for ahead in _ahead(z, y)),
+        "towering": any(len(row) > 1 and max(row) - sorted(row)[-2] >= TOWER[dtype] for row in z),
         "huge": any(1e3 <= peak <= 1.1e4 for peak in _peaks(z)),
         "tiny": any(0 < peak <= 6 * TINY[dtype][0] for peak in _peaks(z)),
         "offset": any(_about(row, OFFSET[dtype]) and max(row) - min(row) <= 16 for row in z),

@@ -183,3 +183,106 @@ def test_a_forward_that_cannot_be_a_key() -> None:
 
     model = Scaled(3.0)
     assert gradcheck.examine(gradcheck.from_loss(model, lambda x: 2 * model.scale * x), np.array([1.0, 2.0]))
+
+
+# --- found by a hostile reading of the second version -----------------------------------------------------------
+
+
+def test_a_difference_as_wide_as_the_slope_confirms_nothing() -> None:
+    """Rule and reference take the statistics for constants; of a flat forward, closer differences are all rounding."""
+
+    def forward(x: Any, b: Any, c: Any) -> Any:
+        h = x + b
+        return np.sum(c * (h - h.mean(0)) / np.sqrt(h.var(0) + 1e-5))
+
+    def reference(x: Any, b: Any, c: Any) -> Any:
+        h = x + b
+        mean, variance = (jax.lax.stop_gradient(s) for s in (h.mean(0), h.var(0)))
+        return jnp.sum(c * (h - mean) / jnp.sqrt(variance + 1e-5))
+
+    def grad(x: Any, b: Any, c: Any) -> Any:
+        h = x + b
+        return (c / np.sqrt(h.var(0) + 1e-5)).sum(0)
+
+    rng = np.random.default_rng(0)
+    rule = gradcheck.from_loss(forward, grad, argnums=1, reference=reference)
+    point = rng.normal(size=(6, 3)), rng.normal(size=3), rng.normal(size=(6, 3))
+    assert gradcheck.examine(rule, *point).outcome is not Outcome.PASS
+
+
+def softmax(z: Any) -> Any:
+    a = np.exp(z - z.max(axis=1, keepdims=True))
+    return a / a.sum(axis=1, keepdims=True)
+
+
+def mean_nll(z: Any, y: Any) -> Any:
+    shifted = z - z.max(axis=1, keepdims=True)
+    return (np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]).mean()
+
+
+def mean_nll_grad(z: Any, y: Any) -> Any:
+    return ((softmax(z) - np.eye(z.shape[1])[y]) / len(y)).astype(z.dtype)
+
+
+@pytest.mark.parametrize(("dtype", "mask"), [("float32", -1e9), ("float32", -1e30), ("float64", -1e30)])
+def test_a_large_finite_mask_is_no_size_either(dtype: str, mask: float) -> None:
+    def first_row_only(z: Any, y: Any) -> Any:
+        a = softmax(z)
+        a[0, y[0]] -= 1
+        return (a / len(y)).astype(z.dtype)
+
+    z = np.random.default_rng(0).normal(size=(5, 6)).astype(dtype)
+    z[:, 5] = mask
+    y = np.arange(5)
+    assert gradcheck.examine(gradcheck.from_loss(mean_nll, first_row_only), z, y).outcome is Outcome.FAIL
+    assert gradcheck.examine(gradcheck.from_loss(mean_nll, mean_nll_grad), z, y)
+
+
+@pytest.mark.parametrize("large", [-1e9, -1e17])
+def test_a_zero_is_not_moved_as_far_as_its_largest_neighbour(large: float) -> None:
+    x = np.array([[0, 5, 1, large], [0, 1, 0.5, large]])
+    rule = gradcheck.from_loss(
+        lambda x: np.sum(np.maximum(x.max(axis=1), -1.0)), lambda x: np.eye(4)[np.zeros(len(x), dtype=int)]
+    )
+    assert gradcheck.examine(rule, x).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 5)])
+def test_constants_that_cancel_are_no_symmetry(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    rule = gradcheck.from_loss(np.mean, lambda z: np.full(z.shape, 1 / max(z.size, 1)))
+    assert all(gradcheck.examine(rule, rng.normal(size=shape)) for _ in range(20))
+
+
+def test_a_float32_rule_whose_loss_is_float64() -> None:
+    """One-hot rows from `np.eye` make the value float64; it is computed from float32 all the same."""
+
+    def loss(z: Any, y: Any) -> Any:
+        top = z.max(axis=1, keepdims=True)
+        log_a = z - top - np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+        return -np.sum(np.eye(z.shape[1])[y] * log_a) / len(y)
+
+    z = np.random.default_rng(0).normal(size=(4, 5)).astype(F32)
+    assert gradcheck.examine(gradcheck.from_loss(loss, mean_nll_grad), z, np.array([0, 4, 2, 2]))
+
+
+@pytest.mark.parametrize("power", [2.0, -2.0, 3.0])
+def test_whole_powers_of_negative_numbers(power: float) -> None:
+    rule = gradcheck.from_loss(lambda x: np.sum(x**power), lambda x: power * x ** (power - 1))
+    assert gradcheck.examine(rule, np.array([-1.0, 2.0, -0.75]))
+
+
+@pytest.mark.parametrize("data", [np.array(["a", "b"]), np.array([None, 1]), np.array(["2026-01-01"], "M8[D]")])
+def test_data_that_jax_has_no_type_for(data: Any) -> None:
+    rule = gradcheck.from_loss(lambda x, _: np.sum(x**2), lambda x, _: 2 * x)
+    assert gradcheck.examine(rule, np.array([1.0, -2.0]), data)
+    wrong = gradcheck.from_loss(lambda x, _: np.sum(x**2), lambda x, _: 3 * x)
+    assert gradcheck.examine(wrong, np.array([1.0, -2.0]), data).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_largest_numbers_warn_of_nothing(dtype: str) -> None:
+    """Warnings are errors in many suites, this one included; a mask is often the least number that there is."""
+    z = np.array([[0.5, -0.25, 1.0], [1.0, 0.0, 0.5]], dtype=dtype)
+    z[0, 1] = np.finfo(dtype).min
+    assert gradcheck.examine(gradcheck.from_loss(mean_nll, mean_nll_grad), z, np.array([0, 2]))

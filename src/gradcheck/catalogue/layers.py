@@ -130,11 +130,13 @@ def _normalisation_cases(dtype: str, parameters: int) -> SearchStrategy[Any]:
     from hypothesis import strategies as st
 
     from gradcheck import strategies as gst
+    from gradcheck.strategies.counted import carried
 
-    def with_parameters(x: Any) -> SearchStrategy[Any]:
+    def with_parameters(case: Any) -> SearchStrategy[Any]:
+        (x,) = case
         n, d = x.shape
         shaped = st.sampled_from([x, x.reshape(n, 1, d), x.reshape(2, n // 2, d) if n % 2 == 0 else x])
         vector = gst.like(np.ones(d, dtype)).map(lambda drawn: drawn[0])
-        return st.tuples(shaped, *[vector] * parameters)
+        return st.tuples(shaped, *[vector] * parameters).map(lambda args: carried(case, args))
 
-    return gst.logits(dtype=dtype).flatmap(with_parameters)
+    return _logits_cases(dtype).flatmap(with_parameters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +95,11 @@ def _targets_cases(dtype: str) -> SearchStrategy[Any]:
 
     from gradcheck import strategies as gst
 
-    def with_targets(z: Any) -> SearchStrategy[Any]:
+    def targets(args: Sequence[Any]) -> SearchStrategy[Any]:
         pools = st.sampled_from([(0.0, 1.0), (0.0, 0.25, 0.5, 1.0), (0.1, 0.9)])
-        return st.builds(lambda pool, rng: (z, rng.choice(pool, z.shape).astype(dtype)), pools, _generators())
+        return st.builds(lambda pool, rng: rng.choice(pool, args[0].shape).astype(dtype), pools, _generators())
 
-    return gst.logits(dtype=dtype).flatmap(with_targets)
+    return gst.arguments(gst.logits(dtype=dtype), gst.Dependent("targets()", "nothing else", targets))
 
 
 def _teacher_cases(dtype: str) -> SearchStrategy[Any]:
@@ -108,12 +108,12 @@ def _teacher_cases(dtype: str) -> SearchStrategy[Any]:
 
     from gradcheck import strategies as gst
 
-    def with_teacher(z: Any) -> SearchStrategy[Any]:
+    def teacher(args: Sequence[Any]) -> SearchStrategy[Any]:
+        (z,) = args
         other = gst.logits(rows=z.shape[0], classes=z.shape[1], dtype=dtype)
-        teacher = st.one_of(other, st.builds(_masked, other, _generators()), st.just(z.copy()))
-        return st.tuples(st.just(z), teacher)
+        return st.one_of(other, st.builds(_masked, other, _generators()), st.just(z.copy()))
 
-    return gst.logits(dtype=dtype).flatmap(with_teacher)
+    return gst.arguments(gst.logits(dtype=dtype), gst.Dependent("teacher()", "nothing else", teacher))
 
 
 def _masked(logits: Any, rng: np.random.Generator) -> Any:

@@ -54,7 +54,7 @@ _PAGES = (
     _Page("softcap", {"softcap": 30.0}, _EITHER),
     _Page("sequences", {"reduction": "none"}, {"sequences": True}),
 )
-# What is used together: to train on unbalanced classes with padding, to distil, to train a language model.
+# What people use together: to train on unbalanced classes with padding, to distil, to train a language model.
 _TOGETHER = (
     _Page(
         "ignore-index+label-smoothing+weights",
@@ -68,16 +68,25 @@ _TOGETHER = (
         {"ignore_index": _IGNORED, "sequences": True},
     ),
 )
+# What else can meet. The forms share how options are worked into logits and labels, so one form goes through these.
+_RARELY_TOGETHER = (
+    # the padding of some tokenizers is an early class, which smoothing labels all the same
+    _Page("ignore-index-1+label-smoothing", {"ignore_index": 1, "label_smoothing": 0.1}, {"ignore_index": 1}),
+    _Page("label-smoothing+soft-labels", {"label_smoothing": 0.1}, {"labels": "soft"}),
+    _Page("sequences+soft-labels", {}, {"labels": "soft", "sequences": True}),
+    _Page("sequences+weights", {}, {"sequences": True, "weights": True}),
+    _Page("soft-labels+weights", {}, {"labels": "soft", "weights": True}),
+)
 
 
 def entries() -> Iterator[Entry]:
-    """Yield every form with every option that it takes, and for the form that trains some options together."""
+    """Yield every form with every option that it takes, and with options together."""
     taken = derivations.softmax_nll.OPTIONS
     for form in _FORMS:
-        for page in _PAGES:
+        for page in (*_PAGES, *_TOGETHER):
             if page.needs <= set(taken[form]):
                 yield _entry(form, page)
-    for page in _TOGETHER:
+    for page in _RARELY_TOGETHER:
         yield _entry("fused", page)
     yield entry(
         "sigmoid-cross-entropy",

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from gradcheck.errors import CheckFailed, GradcheckError
+from gradcheck.report import render
 from gradcheck.rule import Rule
 from gradcheck.verdict import Outcome
 
@@ -69,6 +70,6 @@ def _one(
             raise
         print(f"could not be run\n  {error}")
         return None
-    line, *notes = str(report).splitlines()
+    line, *notes = render(report, laws=alone).splitlines()
     print("\n".join([f"{line}  ({time.perf_counter() - start:.1f} s)", *notes]))
     return report.outcome

@@ -154,8 +154,8 @@ def gelu(z: npt.ArrayLike, *, approximate: bool = False) -> tuple[Array, Pullbac
     approximate : bool
         Whether to take the gate with tanh.
 
-    Returns and raises are those of `relu`; without `approximate`, also ValueError where `z` is of a library
-    other than these two.
+    Returns and raises are those of `relu`; also ValueError where `approximate` is no bool and, without it, where `z`
+    is of a library other than these two.
 
     Examples
     --------
@@ -168,6 +168,8 @@ def gelu(z: npt.ArrayLike, *, approximate: bool = False) -> tuple[Array, Pullbac
     >>> gelu(1.0, approximate=True)[0].round(6)
     np.float64(0.841192)
     """
+    if not isinstance(approximate, (bool, np.bool)):  # "none", elsewhere the name of the exact one, is true
+        raise ValueError(f"approximate={approximate!r}: pass True for the gate with tanh, or False for the exact one")
     return _gated(z, 160.0, _tanh_gate if approximate else _normal_gate)  # exp(-160^2 / 2) is 0, in longdouble too
 
 

@@ -119,6 +119,8 @@ def _weights(xp: ModuleType, z: Array, y: Array, pos_weight: npt.ArrayLike | Non
             f"pos_weight has shape {weight.shape} and dtype {weight.dtype}: pass one number, or one for each of the "
             f"last axis of z, whose shape is {z.shape}"
         )
+    with np.errstate(over="ignore"):
+        weight = weight.astype(z.dtype)
     if is_concrete(weight) and not np.all((weight >= 0) & (weight < np.inf)):
-        raise ValueError(f"pos_weight={pos_weight!r}: weights are finite and at least 0")
-    return weight.astype(z.dtype) * y, 1 - y
+        raise ValueError(f"pos_weight={pos_weight!r}: weights are finite in {z.dtype} and at least 0")
+    return weight * y, 1 - y

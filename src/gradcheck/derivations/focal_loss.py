@@ -23,7 +23,6 @@ left, which for gamma < 1 is infinite there. ``log a_l`` is ``log(1 - q)`` where
 
 from __future__ import annotations
 
-from math import isfinite
 from types import ModuleType
 from typing import NamedTuple
 
@@ -32,6 +31,7 @@ import numpy.typing as npt
 
 from gradcheck.derivations._arrays import Array, Pullback
 from gradcheck.derivations._labels import read_batch
+from gradcheck.derivations._options import check_number
 from gradcheck.derivations._reduction import reduce_rows
 from gradcheck.derivations.softmax_nll._exponentials import exponentials_of
 
@@ -66,8 +66,8 @@ def focal_loss(
     Raises
     ------
     ValueError
-        If `z` or `y` is malformed, a row of `z` has no finite maximum, `gamma` is negative or not finite, or
-        `reduction` is unknown.
+        If `z` or `y` is malformed, a row of `z` has no finite maximum, `gamma` is negative or no finite
+        number, or `reduction` is unknown.
 
     Examples
     --------
@@ -78,16 +78,15 @@ def focal_loss(
     >>> pullback(1.0).round(6)
     array([[ 0.042595, -0.042595]])
     """
-    if not (isfinite(gamma) and gamma >= 0):
-        raise ValueError(f"gamma={gamma!r}: pass a finite number, at least 0, where 0 is softmax + NLL")
     if np.ndim(y) != 1:
         raise ValueError(f"y has shape {np.shape(y)}: the focal loss takes class indices, of shape (N,)")
     batch = read_batch(z, y)
     xp, onehot, dtype = batch.xp, batch.y, batch.dtype
+    power = check_number("gamma", gamma, batch.z.dtype)
     row = _row(xp, batch.z, onehot)
-    modulation = row.q**gamma
+    modulation = row.q**power
     h = xp.where(row.q > 0, -row.log_a / xp.where(row.q > 0, row.q, 1), 1)
-    factor = modulation * (1 + gamma * row.a * xp.where(row.a > 0, h, 0))
+    factor = modulation * (1 + power * row.a * xp.where(row.a > 0, h, 0))
     loss, share = reduce_rows(-modulation * row.log_a, reduction, dtype)
 
     def pullback(ct: npt.ArrayLike) -> Array:

@@ -30,7 +30,6 @@ to float32 inside.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -39,6 +38,7 @@ import numpy.typing as npt
 
 from gradcheck.derivations._arrays import Array, as_cotangent, as_floating
 from gradcheck.derivations._namespace import namespace
+from gradcheck.derivations._options import check_number
 
 __all__ = ["batch_norm", "layer_norm", "rms_norm"]
 
@@ -59,7 +59,8 @@ def layer_norm(
     gain, bias : array_like, shape (D,)
         All floating. The pullback reads `gain`: do not change it in between.
     epsilon : float
-        Added to the variance, in its units: those of `x`, squared. Finite and above 0; not differentiated.
+        Added to the variance, in its units: those of `x`, squared. Finite and above 0: a normal number of
+        the dtype of the computation. Not differentiated.
 
     Returns
     -------
@@ -72,8 +73,8 @@ def layer_norm(
     Raises
     ------
     ValueError
-        If one is not floating, the shapes do not fit, there are no features, or `epsilon` is not above 0 in the
-        dtype of the computation; from the pullback, if `ct` is not shaped like `out`.
+        If one is not floating, the shapes do not fit, there are no features, or `epsilon` is no such
+        number; from the pullback, if `ct` is not shaped like `out`.
 
     Examples
     --------
@@ -166,7 +167,7 @@ def rms_norm(x: npt.ArrayLike, gain: npt.ArrayLike, *, epsilon: float = 1e-5) ->
     _check_shapes(x, least=1, gain=gain)
     xp, dtype = namespace(x, gain), _promoted(x, gain)
     wide, wide_gain = _widened(xp, dtype, x, gain)
-    n, standardised_pullback = _scaled(xp, wide, (-1,), _checked(epsilon, wide.dtype))
+    n, standardised_pullback = _scaled(xp, wide, (-1,), check_number("epsilon", epsilon, wide.dtype))
 
     def pullback(ct: npt.ArrayLike) -> tuple[Array, Array]:
         ct = as_cotangent(ct, x.shape, wide.dtype)
@@ -184,7 +185,7 @@ def _affine(
     axes = tuple(range(x.ndim - 1)) if over_rows else (-1,)
     xp, dtype = namespace(x, gain, bias), _promoted(x, gain, bias)
     wide, wide_gain, wide_bias = _widened(xp, dtype, x, gain, bias)
-    n, standardised_pullback = _standardised(xp, wide, axes, _checked(epsilon, wide.dtype))
+    n, standardised_pullback = _standardised(xp, wide, axes, check_number("epsilon", epsilon, wide.dtype))
 
     def pullback(ct: npt.ArrayLike) -> tuple[Array, Array, Array]:
         ct = as_cotangent(ct, x.shape, wide.dtype)
@@ -249,13 +250,3 @@ def _check_shapes(x: Array, *, least: int, **parameters: Array) -> None:
                 f"{name} has shape {parameter.shape} and x {x.shape}: it holds one number for each entry of the "
                 f"last axis, so its shape is {x.shape[-1:]}"
             )
-
-
-def _checked(epsilon: float, dtype: np.dtype[Any]) -> float:
-    # Smaller than a normal number, it would be lost or flushed, and a row without spread would divide by 0.
-    if not (isfinite(epsilon) and epsilon >= np.finfo(dtype).tiny):
-        raise ValueError(
-            f"epsilon={epsilon!r} is no positive number in {np.dtype(dtype).name}: pass one such as 1e-5, which keeps "
-            "rows without spread from dividing by 0"
-        )
-    return epsilon

@@ -34,7 +34,8 @@ def broken(subject: Subject) -> Breach | None:
 def _scaled(subject: Subject) -> str:
     narrow = any(c.dtype.itemsize < 4 for c in subject.cotangents)
     for scale in _NARROW_SCALES if narrow else _SCALES:
-        scaled = [c * c.dtype.type(scale) for c in subject.cotangents]
+        with np.errstate(all="ignore"):
+            scaled = [c * c.dtype.type(scale) for c in subject.cotangents]
         if any(np.any(s / s.dtype.type(scale) != c) for s, c in zip(scaled, subject.cotangents, strict=True)):
             continue  # it overflows or underflows
         found = subject.ask({}, subject.cotangent_of(scaled))

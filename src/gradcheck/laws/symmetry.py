@@ -124,12 +124,15 @@ def shifts(subject: Subject) -> list[Leaf]:
     """Find the primals that a constant for each row may be added to: the forward's value stays as it is."""
     found = []
     near = subject.recall(generic)
+    rng = np.random.default_rng(6)
     for leaf in subject.flat.differentiated[-_LEAVES:]:
         if not leaf.array.ndim or leaf.array.shape[-1] < 2 or not leaf.array.size:
             continue
         x, y = leaf.array.astype(np.float64), near[leaf.index]
+        # unequal and of one sign: constants that cancel would leave a sum over the whole array as it is
+        apart = rng.uniform(0.5, 1.0, (*y.shape[:-1], 1))
         if alike(subject, subject.recall(_value_here), subject.values({leaf.index: x + shift_of(x)})) and alike(
-            subject, subject.recall(_value_generic), subject.values({**near, leaf.index: y - shift_of(y)})
+            subject, subject.recall(_value_generic), subject.values({**near, leaf.index: y + apart})
         ):
             found.append(leaf)
     return found

@@ -36,6 +36,7 @@ __all__ = [
     "NAMES",
     "NUMERIC",
     "OFF",
+    "OPTIONAL",
     "PREREQUISITES",
     "PRIMAL",
     "UNFIT",
@@ -86,7 +87,8 @@ LAWS: Mapping[str, Law] = MappingProxyType({**PREREQUISITES, **NUMERIC})
 
 PRIMAL = "primal"  # the value beside the pullback is the forward's; judged beside the numbers, by what they are made of
 NAMES = (*PREREQUISITES, PRIMAL, *NUMERIC)
-_ALWAYS = "contract"  # without it, there are no numbers to compare
+# All but the contract, without which there are no numbers to compare.
+OPTIONAL = tuple(name for name in NAMES if name != "contract")
 
 HELD, BROKEN, OFF, UNFIT = "held", "broken", "switched off", "does not apply: "
 
@@ -99,14 +101,15 @@ def as_names(without: Collection[str]) -> frozenset[str]:
     InvalidArgument
         If something else is among them.
     """
-    known = [name for name in NAMES if name != _ALWAYS]
     if isinstance(without, str) or not isinstance(without, Collection):
         shown = f"without={without!r} ({type(without).__name__})"
-        raise InvalidArgument(f"without must be a tuple of names of laws, got {shown}: write without=({known[0]!r},)")
+        raise InvalidArgument(
+            f"without must be a tuple of names of laws, got {shown}: write without=({OPTIONAL[0]!r},)"
+        )
     for name in without:
-        if name not in known:
+        if name not in OPTIONAL:
             raise InvalidArgument(
-                f"without names {name!r}, which is no law that can be switched off; those are {', '.join(known)}"
+                f"without names {name!r}, which is no law that can be switched off; those are {', '.join(OPTIONAL)}"
             )
     return frozenset(without)
 

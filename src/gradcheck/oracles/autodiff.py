@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracles import jaxpr
+from gradcheck.rule import is_float
 from gradcheck.tree import Array, Flat, in_float64
 
 __all__ = ["Autodiff", "differentiate"]
@@ -111,6 +112,8 @@ def differentiate(label: str, reference: Callable[..., Any], flat: Flat, cotange
     for index, leaf in enumerate(in_float64(flat.leaves)):
         if _is_array(leaf):
             array = np.asarray(leaf)
+            if array.dtype.kind not in "biufc" and not is_float(array.dtype):
+                raise jaxpr.Untraceable(f"a data argument is an array of {array.dtype}, for which JAX has no type")
             types.append(jaxpr.Leaf(array.shape, array.dtype.name, index in wrt))
             arrays.append(array)
         else:

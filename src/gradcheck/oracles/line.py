@@ -80,12 +80,15 @@ class Line:
         """
         sizes = self._sizes[self._sizes > 0]
         lengths = {1.0, max(1.0, sizes.max()), sizes.min()} if sizes.size else {1.0}
-        return tuple(sorted((float(length / self.speed) for length in lengths), reverse=True))
+        with np.errstate(over="ignore"):  # a slow direction may take longer than the largest float to get there
+            times = [float(length / self.speed) for length in lengths]
+        return tuple(sorted(filter(np.isfinite, times), reverse=True))
 
     @property
     def grain(self) -> float:
         """The change of ``t`` that moves the largest entry to the next float: what rounding does to a step."""
-        return float(np.spacing(self._sizes.max(initial=0.0)) / self.speed)
+        with np.errstate(over="ignore"):  # there is no float after the largest
+            return float(np.spacing(self._sizes.max(initial=0.0)) / self.speed)
 
     @property
     def _sizes(self) -> FloatArray:

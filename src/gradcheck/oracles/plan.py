@@ -27,6 +27,7 @@ PERTURBATION = 2.0**-40
 # Runs after which a comparison that never came out otherwise is taken for settled. A tie comes out either way with
 # equal chances, so that it is missed once in 2^16.
 _PROBES = 16
+_NORMAL = float(np.finfo(np.float64).tiny)  # the smallest number that has a relative change
 _COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "clamp", "sort", "argmax", "argmin"})
 
 
@@ -147,7 +148,8 @@ class Plan:
         """Give the outputs beyond those comparisons that one entry of one input turns, moved either way by ``unit``."""
         found: list[tuple[Array, ...]] = []
         at = np.unravel_index(entry, inputs[slot].shape)
-        size = abs(float(inputs[slot][at])) or _largest(inputs[slot]) or 1.0
+        own = abs(float(inputs[slot][at]))
+        size = own if own >= _NORMAL else _smallest(inputs[slot])
         for change in (unit * size, -unit * size):
             moved = list(inputs)
             moved[slot] = inputs[slot].copy()
@@ -195,14 +197,18 @@ class Plan:
         scale: float = PERTURBATION,
         replay: bool = True,
     ) -> list[Array]:
-        values = self._start([x if _is_discrete(x) else _nudge(x, rng, scale) for x in inputs])
         with np.errstate(all="ignore"):
+            values = self._start([x if _is_discrete(x) else _nudge(x, rng, scale) for x in inputs])
             for step in self.steps:
                 if replay and _is_discrete(plain[step.writes[0]]):
                     for slot in step.writes:
                         values[slot] = plain[slot]
                     continue
-                result = step.operation(*[values[i] for i in step.reads])
+                operands = [values[i] for i in step.reads]
+                if step.name == "pow":  # a negative number has no power but a whole one
+                    base, exponent = (plain[i] for i in step.reads)
+                    operands[1] = np.where(base < 0, exponent, operands[1])
+                result = step.operation(*operands)
                 for slot, part in zip(step.writes, (result,) if len(step.writes) == 1 else result, strict=True):
                     exact = step.name in EXACT or _is_discrete(np.asarray(part))
                     values[slot] = np.asarray(part) if exact else _nudge(np.asarray(part), rng, scale)
@@ -214,16 +220,22 @@ def _largest(x: Array) -> float:
     return float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
 
 
+def _smallest(x: Array) -> float:
+    """Give the smallest magnitude above the subnormal ones, at most 1: what a zero may be moved by beside it."""
+    size = np.abs(x)
+    return float(np.min(size, initial=1.0, where=np.isfinite(x) & (size >= _NORMAL)))
+
+
 def _is_discrete(x: Array) -> bool:
     return x.dtype.kind in "biu"
 
 
 def _stir(x: Array, rng: np.random.Generator, scale: float) -> Array:
-    """Move the zeros of an input by its scale: a relative change would leave them, and their ties, as they are."""
+    """Move what is zero or subnormal in an input: a relative change would leave it, and its ties, as they are."""
     if _is_discrete(x):
         return x
-    size = _largest(x) or 1.0
-    return np.asarray(np.where(x == 0, scale * size * rng.uniform(-1.0, 1.0, x.shape), x))
+    size = _smallest(x)
+    return np.asarray(np.where(np.abs(x) < _NORMAL, x + scale * size * rng.uniform(-1.0, 1.0, x.shape), x))
 
 
 def _nudge(x: Array, rng: np.random.Generator, scale: float) -> Array:

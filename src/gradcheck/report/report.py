@@ -46,6 +46,13 @@ class Tally:
     notes: Mapping[str, int] = field(default_factory=dict)
     laws: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def counts_inputs(self) -> bool:
+        """Whether regimes of inputs are among the counts, or at most those of cotangents."""
+        from gradcheck.strategies.cotangents import COTANGENT_REGIMES
+
+        return not self.regimes.keys() <= COTANGENT_REGIMES.keys()
+
 
 @dataclass(frozen=True, eq=False)
 class Report:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradcheck.laws import OFF, UNFIT
+from gradcheck.laws import OFF, OPTIONAL, UNFIT
 from gradcheck.report.code import reproduction
 from gradcheck.report.report import Report, Tally
 from gradcheck.verdict import Discrepancy, Grade, Outcome, Vote
@@ -33,16 +33,17 @@ def one_line(report: Report) -> str:
         parts.append(f"worst {ulps:.1f} ulp" if ulps < _MANY else f"worst {ulps:.0e} ulp")
         parts.append(f"would have seen {seen:.0e}" if np.isfinite(seen) else "the gradient is zero here")
     if tally:
-        parts.append(_counted(tally.examples, "example", "examples"))
-        if tally.regimes:
-            parts.append(f"{sum(map(bool, tally.regimes.values()))}/{len(tally.regimes)} regimes")
+        parts.append(_coverage(tally))
     return ", ".join(parts)
 
 
-def render(report: Report) -> str:
-    """Lay a report out. A pass is one line, and a line for each thing noted; anything else says where, what and why."""
+def render(report: Report, *, laws: bool = True) -> str:
+    """Lay a report out. A pass is one line, and a line for each thing noted; anything else says where, what and why.
+
+    Among many passes, which laws did not apply is left out.
+    """
     if report.verdict.outcome is Outcome.PASS:
-        return "\n".join([one_line(report), *_pass_notes(report)])
+        return "\n".join([one_line(report), *_pass_notes(report), *(_laws(report) if laws else ())])
     return "\n".join(_lines(report))
 
 
@@ -55,13 +56,14 @@ def _pass_notes(report: Report) -> Iterator[str]:
         notes |= dict.fromkeys(_never_visited(report.tally), "")
     for note, where in notes.items():
         yield from _field("note", f"{where}{note}")
-    yield from _laws(report)
 
 
 def _lines(report: Report) -> Iterator[str]:
     verdict = report.verdict
     yield from _wrapped(f"{verdict.outcome.value}: {_gradient_of(report)}", _WIDTH)
     yield from _field("why", verdict.reason)
+    if verdict.breach:
+        yield from _field("law", _switch(verdict.breach.law))
     for discrepancy in verdict.discrepancies:
         if np.any(discrepancy.wrong | discrepancy.unknown) or verdict.outcome is Outcome.UNDECIDED:
             yield from _census(discrepancy)
@@ -84,13 +86,18 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _laws(report: Report) -> Iterator[str]:
-    """Say in a line which laws were not asked. A pass at one point only says what the caller chose."""
+    """Say in a line which laws were not asked. A failure, and a pass at one point, only say what the caller chose."""
     laws = report.tally.laws if report.tally else report.verdict.laws
     parts = {"switched off": [name for name, said in laws.items() if said == OFF]}
-    if report.tally or not report:
+    if report.outcome is Outcome.UNDECIDED or (report.tally and report):
         parts["did not apply"] = [name for name, said in laws.items() if said.startswith(UNFIT)]
     if any(parts.values()):
         yield from _field("laws", "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names))
+
+
+def _switch(law: str) -> str:
+    """Name a broken law as one writes it to switch it off, where one can."""
+    return f"{law} (without=({law!r},) switches it off)" if law in OPTIONAL else law
 
 
 def _gradient_of(report: Report) -> str:
@@ -175,6 +182,6 @@ def _never_visited(tally: Tally) -> list[str]:
 
 
 def _coverage(tally: Tally) -> str:
-    text = _counted(tally.examples, "example", "examples")
-    visited = sum(map(bool, tally.regimes.values()))
-    return f"{text}, {visited}/{len(tally.regimes)} regimes" if tally.regimes else text
+    visited = f"{sum(map(bool, tally.regimes.values()))}/{len(tally.regimes)} regimes"
+    regimes = visited if tally.counts_inputs else "regimes of inputs not counted"
+    return f"{_counted(tally.examples, 'example', 'examples')}, {regimes}"

@@ -11,10 +11,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from gradcheck.errors import InvalidArgument
+from gradcheck.strategies.counted import Part, counted, marked, part_of
 from gradcheck.strategies.entries import SideSource, Source
 from gradcheck.strategies.options import Array, Count, check_choice, check_index
 from gradcheck.strategies.plan import Menu, Plan, Sizes
 from gradcheck.strategies.regime import Draft, Kind, Option
+from gradcheck.strategies.regimes import REGIMES
 
 LabelKind = Literal["index", "one-hot", "soft"]
 _Given = int | tuple[int, int]
@@ -197,6 +199,8 @@ def arguments(*args: st.SearchStrategy[Any] | Dependent) -> st.SearchStrategy[tu
     Returns
     -------
     SearchStrategy of tuple
+        Where `logits` are among them, a tuple that has the `regimes` and `offered` of a `Case`: those of the first
+        logits that `labels` were drawn for, with these and `weights`; or of the first logits, if there are no labels.
 
     Raises
     ------
@@ -222,9 +226,12 @@ def arguments(*args: st.SearchStrategy[Any] | Dependent) -> st.SearchStrategy[tu
 @st.composite
 def _arguments(draw: st.DrawFn, args: tuple[st.SearchStrategy[Any] | Dependent, ...]) -> tuple[Any, ...]:
     drawn: tuple[Any, ...] = ()
+    parts: list[Part | None] = []
     for arg in args:
-        drawn += (draw(arg.bind(drawn) if isinstance(arg, Dependent) else arg),)
-    return drawn
+        strategy = arg.bind(drawn) if isinstance(arg, Dependent) else arg
+        parts.append(part_of(strategy))
+        drawn += (draw(strategy),)
+    return counted(drawn, parts)
 
 
 def draft_of(source: Source, plan: Plan, menu: Menu, options: frozenset[Option | None]) -> Draft:
@@ -268,7 +275,8 @@ def _labels(draw: st.DrawFn, menu: Menu, form: _Form, z: Array | None = None) ->
 
 def _for_logits(form: _Form, drawn_args: Sequence[Any]) -> st.SearchStrategy[Array]:
     z = _logits_among(drawn_args, "labels()")
-    return _labels(form.menu(Sizes.of(*z.shape), z.dtype), form, z)
+    menu = form.menu(Sizes.of(*z.shape), z.dtype)
+    return marked(_labels(menu, form, z), Part("y", menu.offered, form.ignore_index, z))
 
 
 def _logits_among(drawn_args: Sequence[Any], name: str) -> Array:
@@ -288,7 +296,10 @@ def _weights_menu(classes: Count, dtype: Any) -> Menu:
 
 def _weights_for(drawn_args: Sequence[Any]) -> st.SearchStrategy[Array]:
     z = _logits_among(drawn_args, "weights()")
-    return _weights(_weights_menu(z.shape[1], z.dtype))
+    menu = _weights_menu(z.shape[1], z.dtype)
+    # The sizes on that menu are those of weights alone.
+    offered = frozenset(name for name in menu.offered if REGIMES[name].kind == "weights")
+    return marked(_weights(menu), Part("weights", offered, logits=z))
 
 
 @st.composite

@@ -101,12 +101,16 @@ class Summary:
     weights: Array | None
 
     @classmethod
-    def of(cls, z: Array, y: Array, weights: Array | None, ignore_index: int | None) -> Summary:
-        """Summarise logits (N, K), labels (N,) or (N, K) and weights (K,)."""
+    def of(cls, z: Array, y: Array | None, weights: Array | None, ignore_index: int | None) -> Summary:
+        """Summarise logits (N, K), labels (N,) or (N, K), if any, and weights (K,)."""
         n, k = z.shape
         wide = z.astype(np.float64)
         top, second, low, masked = _extremes(wide)
-        if y.ndim == 2:
+        rows = y if y is not None and y.ndim == 2 else None
+        if y is None:
+            ignored, kept = 0, np.zeros(0, dtype=np.int64)
+            labels = kept
+        elif y.ndim == 2:
             ignored, kept, labels = 0, np.flatnonzero(y.any(axis=1)), y.argmax(axis=1)
         else:
             kept, labels = np.flatnonzero(y != ignore_index), y
@@ -114,7 +118,6 @@ class Summary:
         labels = labels[kept]
         label, best = wide[kept, labels], top[kept]
         lead = label - np.where(label == best, second[kept], best)
-        rows = y if y.ndim == 2 else None
         return cls(n, k, z.dtype.name, top, second, low, masked, kept, labels, lead, ignored, rows, weights)
 
     @property

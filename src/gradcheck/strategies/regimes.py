@@ -19,7 +19,11 @@ from gradcheck.strategies.regime import Draft, Regime, Summary, Terms
 SATURATED = 16.0
 # exp(-20) is lost beside 1 in float32 (24 ln 2 = 16.6), exp(-40) in float64 (53 ln 2 = 36.7), exp(-120) is 0
 # in float32 (normal to 87.3, subnormal to 103.9), and exp(-600) is still normal in float64 (to 708.4).
-LEADS = (20.0, 40.0, 120.0, 600.0)
+# From 20 to 30 the gradient of a sure row is 1e-9 to 1e-13: small, and yet far above its rounding.
+LEADS = (20.0, 25.0, 30.0, 40.0, 120.0, 600.0)
+# A difference whose exponential is 0 (float64 keeps subnormal numbers to exp(-745), float32 to exp(-104)), and infinite
+# the other way round.
+TOWER = {"float16": 110.0, "float32": 110.0, "float64": 750.0}
 # The offset leaves 32, 13 and 6 bits behind the point, so that the differences within a row survive it.
 OFFSET = {"float16": 16.0, "float32": 1e3, "float64": 1e6}
 # Normal numbers of the dtype with room to spare (float16's begin at 6.1e-5): XLA flushes what is below.
@@ -67,6 +71,23 @@ def _is_right(s: Summary) -> bool:
 
 def _trail(draft: Draft, lead: float) -> None:
     _lead(draft, -lead)
+
+
+def _towers(terms: Terms) -> Sequence[float]:
+    height = TOWER[terms.dtype]
+    return (height, -height) if height <= terms.gap else ()
+
+
+def _tower(draft: Draft, height: float) -> None:
+    # first and last in turn, for what goes through the classes in one direction
+    rows = np.arange(len(draft.z))
+    at = np.where(rows % 2 == (height > 0), draft.classes - 1, 0)
+    draft.z[rows, at] = -np.inf
+    draft.z[rows, at] = draft.z.max(axis=1) + abs(height) + 1  # one more than what rounding may take away
+
+
+def _is_tower(s: Summary) -> bool:
+    return bool((np.isfinite(s.second) & (s.top - s.second >= TOWER[s.dtype])).any())
 
 
 def _is_wrong(s: Summary) -> bool:
@@ -168,6 +189,15 @@ _TABLE = (
     Regime(
         "saturated wrong", "values", "a label 16 or more behind another", _is_wrong, _trail, _leads, classes=_SEVERAL
     ),
+    Regime(
+        "towering",
+        "values",
+        "a class 750 or more above all others; 110 in float32",
+        _is_tower,
+        _tower,
+        _towers,
+        classes=_SEVERAL,
+    ),
     Regime("huge", "values", "a row of magnitude 1e3 to 1e4", _is_huge, _scale, _HUGE),
     Regime("tiny", "values", "a row of magnitude 1e-8 or below, not 0; 1e-3 in float16", _is_tiny, _scale, _tiny),
     Regime(
@@ -201,3 +231,5 @@ _TABLE = (
 )
 
 REGIMES: Mapping[str, Regime] = MappingProxyType({regime.name: regime for regime in _TABLE})
+# Regimes of values that ask where the label is: logits alone are in none of them.
+ASK_FOR_LABELS = frozenset({"saturated right", "saturated wrong"})

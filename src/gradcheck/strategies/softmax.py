@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gradcheck.errors import InvalidArgument
 from gradcheck.strategies.case import Case, DrawnCase, DrawnWeightedCase, WeightedCase
+from gradcheck.strategies.counted import Part, marked
 from gradcheck.strategies.entries import Choice, Source
 from gradcheck.strategies.labels import as_drawn, draft_of
 from gradcheck.strategies.options import Array, Count, check_choice, check_flag
@@ -185,7 +186,7 @@ def logits(
            [0., 0., 0.]], dtype=float32)
     """
     menu = Menu.of(Sizes.of(rows, classes), dtype=dtype, regimes=regimes, gap=gap, kinds=("sizes", "values"))
-    return _logits(menu)
+    return marked(_logits(menu), Part("z", menu.offered))
 
 
 def _draft(source: Source, menu: Menu, options: frozenset[Option | None]) -> tuple[Plan, Draft]:

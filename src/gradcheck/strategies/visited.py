@@ -12,16 +12,16 @@ from gradcheck.strategies.regime import Summary
 from gradcheck.strategies.regimes import REGIMES
 
 
-def regimes_of(z: Any, y: Any, weights: Any = None, ignore_index: int | None = None) -> frozenset[str]:
-    """Name every regime that logits and labels are in.
+def regimes_of(z: Any, y: Any = None, weights: Any = None, ignore_index: int | None = None) -> frozenset[str]:
+    """Name every regime that logits are in, with their labels if there are any.
 
     Parameters
     ----------
     z : array_like of float
         Logits (N, K), or (B, T, K) for N = B T rows.
-    y : array_like
+    y : array_like, optional
         Labels: int in [0, K) or `ignore_index`, of the shape of `z` but for the last axis; or float rows of the shape
-        of `z`, finite and >= 0, one-hot or not.
+        of `z`, finite and >= 0, one-hot or not. Left out, no regime that asks for labels is named.
     weights : array_like of float, optional
         Class weights (K,), finite and >= 0.
     ignore_index : int, optional
@@ -45,13 +45,13 @@ def regimes_of(z: Any, y: Any, weights: Any = None, ignore_index: int | None = N
     >>> sorted(gst.regimes_of([[0.0, 0.5, 1.0]], [-100], ignore_index=-100))
     ['all rows ignored', 'one row', 'ordinary']
     """
-    z, y = np.asarray(z), np.asarray(y)
+    z = np.asarray(z)
     if z.ndim not in (2, 3) or z.dtype.name not in DTYPES or z.shape[-1] == 0:
         raise InvalidArgument(
             f"z has shape {z.shape} and dtype {z.dtype}: pass float logits (N, K) or (B, T, K), K > 0"
         )
     ignored = check_index(ignore_index)
-    labels = _checked_labels(z, y, ignored)
+    labels = None if y is None else _checked_labels(z, np.asarray(y), ignored)
     with np.errstate(invalid="ignore"):  # logits may be -inf, and -inf - -inf is no distance
         summary = Summary.of(z.reshape(-1, z.shape[-1]), labels, _checked_weights(z, weights), ignored)
         return frozenset(name for name, regime in REGIMES.items() if regime.has(summary))

@@ -14,11 +14,13 @@ from gradcheck.oracles.line import Line
 from gradcheck.tree import Array
 from gradcheck.verdict.outcome import Vote
 
-__all__ = ["Slope", "closer", "coordinate", "difference", "directions", "slopes"]
+__all__ = ["Slope", "at_once", "closer", "coordinate", "difference", "directions", "slopes"]
 
 _COUNT = 2
 # Where the forward is looked at for how far it moves: from a length down to 2^-24 of it, the round-off of float32.
 _LOOKS = 13
+# A part of the scale between the round-off of float64, where differences end, and what a kink close by is away.
+_AT_ONCE = 2.0**-20
 # Multiples of 1/8 with mixed signs: exact in every dtype and short in messages. No zeros, which would hide entries.
 _STEPS = np.array([k / 8 for k in range(-8, 9) if k])
 
@@ -41,6 +43,8 @@ class Slope:
         with np.errstate(all="ignore"):
             doubt = sum(float(np.vdot(e, np.abs(v))) for e, v in zip(errors, self.direction, strict=True))
             away = abs(self.along(gradient) - float(self.estimate.value))
+        if not np.isfinite(doubt):
+            return None
         within = bool(away <= float(self.estimate.error) + doubt)
         return None if self.estimate.kink and not within else within
 
@@ -84,17 +88,29 @@ def closer(contraction: Contraction, slope: Slope, gradient: Sequence[Array]) ->
 
     Where a large weight meets a tiny input, the forward may be flat on both sides of a bend that no step has seen.
     """
-    vector = np.concatenate([part.ravel() for part in slope.direction])
-    line = Line.through(contraction.origin, vector)
+    line = Line.through(contraction.origin, _vector(slope))
     centre = contraction(contraction.origin)
     ends = [sign * line.scales[0] / 4.0**power for power in range(_LOOKS) for sign in (1, -1)]
     moves = max(abs(contraction(line.at(t)) - centre) for t in ends)
     steepness = abs(slope.along(gradient))
     if not 0 < moves < np.inf or not 0 < steepness < np.inf:
         return slope
-    found = finite_difference.directional(
-        contraction, contraction.origin, vector, noise=contraction.noise, scale=moves / steepness
-    )
+    return _again(contraction, slope, moves / steepness)
+
+
+def at_once(contraction: Contraction, slope: Slope) -> Slope:
+    """Estimate a slope again, with steps that hardly leave the point."""
+    vector = _vector(slope)
+    return _again(contraction, slope, Line.through(contraction.origin, vector).scales[0] * _AT_ONCE)
+
+
+def _vector(slope: Slope) -> Array:
+    return np.concatenate([part.ravel() for part in slope.direction])
+
+
+def _again(contraction: Contraction, slope: Slope, scale: float) -> Slope:
+    noise = contraction.noise
+    found = finite_difference.directional(contraction, contraction.origin, _vector(slope), noise=noise, scale=scale)
     return replace(slope, estimate=found)
 
 

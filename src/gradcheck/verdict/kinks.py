@@ -55,7 +55,8 @@ def across_kinks(compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[
     unit = np.maximum(_flat([d.allowed for d in compared]), 2.0**-40 * gap)
     if np.any((np.abs(offset) > unit) & (gap == 0)):
         return None
-    for members, alone in _groups(np.flatnonzero(gap > 0), reference, compared):
+    # a group whose entries are all right needs no excuse
+    for members, alone in _groups(np.flatnonzero((gap > 0) & (np.abs(offset) > unit)), reference, compared):
         own = offset[members] / unit[members]
         among = np.concatenate([side[:, members] for side in (spans, alone)]) / unit[members]
         # those that no side of their own was asked for are as many as drawn sides cannot span
@@ -79,8 +80,8 @@ def _spanned(offset: Array, spans: Array) -> bool:
     return bool(np.all(np.abs(offset - basis.T @ (basis @ offset)) <= 1))
 
 
-def _groups(active: Array, reference: Autodiff, compared: Sequence[Discrepancy]) -> Iterator[tuple[Array, Array]]:
-    """Yield groups of entries that are decided together, each with further sides that span it.
+def _groups(wrong: Array, reference: Autodiff, compared: Sequence[Discrepancy]) -> Iterator[tuple[Array, Array]]:
+    """Yield the groups of entries decided together that wrong ones belong to, each with further sides that span it.
 
     The space of hundreds of independent choices would take hundreds of sides to span, so they are taken apart. Each
     entry is moved alone, and what it turns belongs to its group: the operands that it is tied with, and theirs. Moved
@@ -88,14 +89,16 @@ def _groups(active: Array, reference: Autodiff, compared: Sequence[Discrepancy])
     """
     ends = np.cumsum([d.reference.size for d in compared])
     done: set[int] = set()
-    for first in active.tolist():
+    # a run of the program for each, so fewer of them where it is large: as many as make 2^24 numbers
+    most = min(_ASKED, 2**24 // int(ends[-1]))
+    for first in wrong.tolist():
         if first in done:
             continue
-        if len(done) >= _ASKED:
-            yield np.setdiff1d(active, list(done)), np.empty((0, ends[-1]))
+        if len(done) >= most:
+            yield np.setdiff1d(wrong, list(done)), np.empty((0, ends[-1]))
             return
         waiting, members, alone = [first], {first}, [np.empty((0, ends[-1]))]
-        while waiting and len(done) < _ASKED:
+        while waiting and len(done) < most:
             entry = waiting.pop()
             done.add(entry)
             slot = int(np.searchsorted(ends, entry, side="right"))

@@ -44,7 +44,8 @@ def by_differences(case: Case, before: Sequence[Vote]) -> Verdict:
     chosen = _sample(contraction.origin.size)
     vectors = [coordinate(contraction, int(k)) for k in chosen]
     if oracle == COMPLEX_STEP:
-        estimates = [complex_step.directional(contraction, contraction.origin, v) for v in vectors]
+        steps = [complex_step.directional(contraction, contraction.origin, v) for v in vectors]
+        estimates = [s if s.known else difference(contraction, v) for s, v in zip(steps, vectors, strict=True)]
     else:
         estimates = [difference(contraction, v) for v in vectors]
     compared = _compared(contraction, case.analytic, chosen, estimates, case.precisions)

@@ -36,7 +36,7 @@ def other_value(
         shapes = f"{[v.shape for v in rule]} where its forward has {[v.shape for v in forward]}"
         return Breach("primal", f"the rule's value has shape {shapes}")
     for i, (mine, its) in enumerate(zip(rule, forward, strict=True)):
-        precision = precision_of(mine.dtype)
+        precision = max(precision_of(mine.dtype), case.coarsest, key=lambda p: p.unit)
         if reference is not None:
             same = value_agrees(as_float64(mine), reference, i, precision)
         else:

@@ -97,20 +97,27 @@ def _regraded(d: Discrepancy, band: Array) -> Discrepancy:
 def _roundings(case: Case, compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[list[Array], list[Array]]:
     """Give for each entry what one rounding explains, and what many do that scatter: see the top of this module."""
     exponential = bool(_EXPONENTIAL.intersection(step.name for step in reference.plan.steps))
-    # a masked logit is -inf: the exponential of it is 0 without any rounding
-    largest = max((_largest(leaf.array) for leaf in case.flat.differentiated), default=0.0)
+    pairs = zip(case.flat.differentiated, reference.gradient, strict=True)
+    largest = max((_largest(leaf.array, g) for leaf, g in pairs), default=0.0)
     weight = max((float(np.max(np.abs(c), initial=0.0)) for c in case.contraction.cotangents), default=0.0)
     once, often = [], []
     for d in compared:
         ulp = 2 * d.precision.unit * exponential
         exponent = ulp * largest * rowmax(d.summands)
-        once.append(exponent + ulp * weight)
+        # a single rounding that is not asked to scatter may not explain what is as large as the row itself
+        once.append(np.minimum(exponent, rowmax(d.summands) / SAFETY) + ulp * weight)
         often.append(SAFETY * exponent + ulp * weight)
     return once, often
 
 
-def _largest(array: Array) -> float:
-    return float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
+def _largest(array: Array, gradient: Array) -> float:
+    """Give the largest magnitude that rounds an exponent.
+
+    A masked logit does not, be it -inf or -1e9: its exponential is 0, and nothing else depends on it. The largest of a
+    row does even where its gradient is 0, since all others are taken relative to it.
+    """
+    counts = np.isfinite(array) & ((gradient != 0) | (array == rowmax(array)))
+    return float(np.max(np.abs(array), initial=0.0, where=counts))
 
 
 def _nearby(flat: Flat, rng: np.random.Generator) -> Flat:
@@ -120,7 +127,9 @@ def _nearby(flat: Flat, rng: np.random.Generator) -> Flat:
     for leaf in flat.differentiated:
         size = np.abs(leaf.array)
         size = np.where(np.isfinite(size), size, 0)
-        step = np.maximum(np.minimum(size * _DISTANCE, _FARTHEST), _ULPS * np.spacing(size))
+        with np.errstate(all="ignore"):  # at the largest number, the next is infinite, and nothing there is moved
+            step = np.maximum(np.minimum(size * _DISTANCE, _FARTHEST), _ULPS * np.spacing(size))
+        step = np.where(np.isfinite(step), step, 0)
         array = (leaf.array + step * rng.uniform(-1.0, 1.0, leaf.array.shape)).astype(leaf.array.dtype)
         leaves[leaf.index] = array
         moved.append(replace(leaf, array=array))

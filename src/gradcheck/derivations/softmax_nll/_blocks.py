@@ -23,21 +23,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.derivations._arrays import Array, is_concrete
+from gradcheck.derivations._arrays import Array
 from gradcheck.derivations._labels import read_indices
 from gradcheck.derivations._namespace import namespace
-from gradcheck.derivations.softmax_nll.options import check_index, check_number
+from gradcheck.derivations.softmax_nll.options import check_index
 
 __all__ = [
-    "Cap",
     "IndexLabels",
     "Sums",
-    "check_peak",
     "check_size",
-    "exponentials_of",
     "gradient",
     "including",
     "nothing_seen",
+    "relative_to",
     "row_losses",
     "spans",
 ]
@@ -123,45 +121,7 @@ def spans(length: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, length))
 
 
-class Cap(NamedTuple):
-    """A soft cap on the logits, ``s = c tanh(z / c)``, or none."""
-
-    value: float | None
-
-    @classmethod
-    def read(cls, softcap: float | None, dtype: np.dtype[Any]) -> Cap:
-        """Check the option."""
-        return cls(None if softcap is None else check_number("softcap", softcap, dtype))
-
-    def scores(self, z: Array) -> Array:
-        """Return the scores of a block of logits; three arrays of its shape live at once, `z` among them."""
-        if self.value is None:
-            return z
-        if is_concrete(z) and z.size and z.min() == -np.inf:
-            raise ValueError(
-                f"a logit is -inf and softcap={self.value}: the cap would make {-self.value} of a masked class, so "
-                "mask after capping, or drop the option"
-            )
-        with np.errstate(over="ignore"):  # beyond the largest float the cap is reached all the same
-            s: Array = self.value * namespace(z).tanh(z / self.value)
-        return s
-
-    def chained(self, z: Array, ds: Array) -> Array:
-        """Return ``dz = ds sech^2(z / c)``, which unlike ``1 - tanh^2`` loses nothing where tanh rounds to 1.
-
-        Four arrays of the shape of `z` live at once, both arguments among them.
-        """
-        if self.value is None:
-            return ds
-        xp = namespace(z, ds)
-        with np.errstate(over="ignore"):  # 1 / inf = 0
-            sech = 1 / xp.cosh(z / self.value)
-        sech = sech * sech
-        dz: Array = ds * sech
-        return dz
-
-
-def exponentials_of(s: Array, peak: Array, temperature: float = 1.0) -> Array:
+def relative_to(s: Array, peak: Array, temperature: float = 1.0) -> Array:
     """Return ``exp((s - peak) / T)``, shaped like `s`; two such arrays live at once."""
     # A gap wider than the largest float has the exponential 0. The difference is divided, not its terms, which would
     # be rounded; and inf - inf is left to `check_peak`.
@@ -189,25 +149,9 @@ def including(sums: Sums, s: Array, labels: IndexLabels, first: int) -> Sums:
     peak = xp.maximum(sums.peak, xp.max(s, axis=1, keepdims=True))
     # Where all is masked so far the peak is -inf, and -inf - -inf would be NaN; relative to 0 they are exp(-inf) = 0.
     base = xp.where(peak == -np.inf, 0, peak)
-    total = sums.total * exponentials_of(sums.peak, base, sums.temperature)
-    total = total + xp.sum(exponentials_of(s, base, sums.temperature), axis=1, keepdims=True)
+    total = sums.total * relative_to(sums.peak, base, sums.temperature)
+    total = total + xp.sum(relative_to(s, base, sums.temperature), axis=1, keepdims=True)
     return sums._replace(peak=peak, total=total, at_label=sums.at_label + labels.scores(s, first))
-
-
-def check_peak(peak: Array, rows: str, start: int = 0) -> None:
-    """Refuse a row without a finite maximum; `rows` says of what, and `start` from which on.
-
-    Raises
-    ------
-    ValueError
-        Where values can be seen.
-    """
-    if is_concrete(peak) and np.isinf(peak).any():
-        i = np.flatnonzero(np.isinf(peak))[0]
-        raise ValueError(
-            f"row {start + i} of {rows} has the maximum {peak[i, 0]}, so softmax is undefined there: "
-            "keep logits below inf and at least one in each row above -inf"
-        )
 
 
 def row_losses(sums: Sums, labels: IndexLabels, z_loss: float) -> Array:
@@ -224,7 +168,7 @@ def gradient(s: Array, sums: Sums, labels: IndexLabels, first: int, z_loss: floa
 
     Two arrays of this shape live at once, and one of bools; `s` is not among them.
     """
-    g = exponentials_of(s, sums.peak, sums.temperature)
+    g = relative_to(s, sums.peak, sums.temperature)
     g = g / sums.total
     if z_loss:
         g = g * (1 + 2 * z_loss * sums.lse)

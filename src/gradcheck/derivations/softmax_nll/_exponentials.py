@@ -1,4 +1,4 @@
-"""The shifted exponentials that every form starts from."""
+"""The shifted exponentials that the forms of whole rows start from, and the check that all forms make first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.derivations._arrays import Array, is_concrete
 from gradcheck.derivations._labels import entry
 
-__all__ = ["Exponentials", "exponentials_of"]
+__all__ = ["Exponentials", "check_peak", "exponentials_of"]
 
 
 class Exponentials(NamedTuple):
@@ -28,7 +28,26 @@ class Exponentials(NamedTuple):
     """Their sums, shape (..., 1), at least 1."""
 
 
-def exponentials_of(xp: ModuleType, z: Array, temperature: float = 1.0) -> Exponentials:
+def check_peak(peak: Array, name: str, start: int = 0) -> None:
+    """Refuse a row without a finite maximum, given the maxima, shape (..., 1), of the logits called `name`.
+
+    `start` is the number of the first row, where these are some of the rows.
+
+    Raises
+    ------
+    ValueError
+        Where values can be seen.
+    """
+    if is_concrete(peak) and np.isinf(peak).any():
+        where = tuple(np.argwhere(np.isinf(peak))[0])
+        row = (start + where[0], *where[1:-1])
+        raise ValueError(
+            f"row {entry(name, row)} has the maximum {peak[where]}, so softmax is undefined "
+            "there: keep logits below inf and at least one in each row above -inf"
+        )
+
+
+def exponentials_of(xp: ModuleType, z: Array, temperature: float = 1.0, name: str = "z") -> Exponentials:
     """Subtract the row maximum of logits `z`, shape (..., K), divide by the temperature, exponentiate and sum.
 
     The maximum is the entry at its place, so that whoever differentiates this sees that this entry, less
@@ -37,16 +56,11 @@ def exponentials_of(xp: ModuleType, z: Array, temperature: float = 1.0) -> Expon
     Raises
     ------
     ValueError
-        If a row has no finite maximum.
+        If a row has no finite maximum; the message calls the logits `name`.
     """
     top = xp.argmax(z, axis=-1)[..., None]
     peak = xp.take_along_axis(z, top, axis=-1)
-    if is_concrete(peak) and np.isinf(peak).any():
-        where = tuple(np.argwhere(np.isinf(peak))[0])
-        raise ValueError(
-            f"row {entry('z', where[:-1])} has the maximum {peak[where]}, so softmax is undefined there: "
-            "keep logits below inf and at least one in each row above -inf"
-        )
+    check_peak(peak, name)
     # Logits further apart than the largest float differ by -inf, whose exponential is rightly 0; and what a
     # small temperature makes of a difference may be as large. Divided before they are subtracted, equal
     # logits would overflow too.

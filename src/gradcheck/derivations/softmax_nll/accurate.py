@@ -1,4 +1,4 @@
-"""The fused form without its two cancellations: exact to a few ulp however sure the network is."""
+"""The fused form without its two cancellations: what a sure network leaves is not taken from 1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["accurate"]
 
 
 def accurate(z: npt.ArrayLike, y: npt.ArrayLike, **options: Unpack[Options]) -> tuple[Array, Pullback]:
-    """Differentiate softmax + NLL in one step, entry by entry to full precision.
+    """Differentiate softmax + NLL in one step, each entry with the digits that its logits allow.
 
     `fused` subtracts two numbers near 1 where the label leads: ``a_l - 1`` has an error of one rounding of 1,
     though the entry may be 1e-16, and the loss ``log(sum_k exp(s_k - max s))`` is 0 as soon as the sum rounds
@@ -31,6 +31,10 @@ def accurate(z: npt.ArrayLike, y: npt.ArrayLike, **options: Unpack[Options]) -> 
     peak p::
 
         -sum_k q_k log a_k = Q log1p(sum_{k != p} e_k) + sum_k q_k (max s - s_k)
+
+    What stays is the rounding of ``s - max s``: half an ulp of the lead, and ``exp`` makes a relative error of an
+    absolute one. A loss or an entry of size ``exp(-lead)`` is off by about ``lead * u`` of itself, u being the unit
+    roundoff of the dtype, besides a few u: at a lead of 40 up to 40 u, which in float64 leaves 14 digits.
 
     The peak is kept apart as by Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax
     functions", IMA Journal of Numerical Analysis, 2021.

@@ -26,10 +26,8 @@ from gradcheck.derivations._arrays import Array, as_floating, assign
 from gradcheck.derivations._namespace import namespace
 from gradcheck.derivations._reduction import reduce_rows
 from gradcheck.derivations.softmax_nll._blocks import (
-    Cap,
     IndexLabels,
     Sums,
-    check_peak,
     check_size,
     gradient,
     including,
@@ -37,6 +35,8 @@ from gradcheck.derivations.softmax_nll._blocks import (
     row_losses,
     spans,
 )
+from gradcheck.derivations.softmax_nll._cap import Cap
+from gradcheck.derivations.softmax_nll._exponentials import check_peak
 from gradcheck.derivations.softmax_nll.options import check_number, check_taken
 
 __all__ = ["fused_linear"]
@@ -76,7 +76,7 @@ class _Layer:
         sums = nothing_seen(namespace(self.h, self.W, self.b, labels.y), n, self.dtype)
         for cols in spans(self.W.shape[0], size):
             sums = including(sums, self.cap.scores(self.logits(rows, cols)), labels, cols.start)
-        check_peak(sums.peak, "h W^T + b", rows.start)
+        check_peak(sums.peak, "(h W^T + b)", rows.start)
         return sums
 
     def cotangent(self, rows: slice, cols: slice, sums: Sums, weight: Array) -> Array:

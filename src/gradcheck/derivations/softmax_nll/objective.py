@@ -16,16 +16,21 @@ are not ignored, or with class weights by ``sum_ik w_k y_ik`` over them: by what
 
 **By z.** The cap and the temperature act on each logit alone, so the chain rule is one factor an entry::
 
-    ds/dz = (1 - tanh^2(z / c)) / T = sech^2(z / c) / T,   sech(x) = 2 exp(-|x|) / (1 + exp(-2 |x|))
+    ds/dz = (1 - tanh^2(z / c)) / T = sech^2(z / c) / T
 
-where the last form loses nothing when tanh rounds to 1. The temperature divides logits *after* the row maximum is
+The temperature divides logits *after* the row maximum is
 subtracted, which softmax does not see: so however small it is, equal logits stay equal, and nothing overflows that
 does not have to. The gradient is not multiplied by T or T^2: distillation's factor T^2 (Hinton, Vinyals and Dean,
 2015) is the caller's.
 
 **Where from.** Smoothing: Szegedy et al., 2016, sec. 7, for labels that sum to one; here a row keeps whatever sum it
 has. z-loss: Chowdhery et al., *PaLM*, 2022, sec. 5. Cap: Gemma Team, *Gemma 2*, 2024, sec. 2. The mean by weights:
-PyTorch's, whose meaning of it has become everybody's.
+for class indices, that of PyTorch's ``cross_entropy``, which has become everybody's.
+
+**Where PyTorch differs.** For label rows (N, K) its mean divides by N, with class weights too. Here it divides by what
+the rows weigh, so that an index and its one-hot row are one label with one loss. And its smoothing adds ``e / K`` to
+each class of a label row whatever the row sums to; here the sum is kept, so that a row of zeros still drops out. For
+rows that sum to one the two are the same.
 """
 
 from __future__ import annotations
@@ -43,6 +48,7 @@ from gradcheck.derivations._arrays import Array, Pullback, is_concrete, widened
 from gradcheck.derivations._labels import Labels, entry, read_labels, read_logits
 from gradcheck.derivations._namespace import namespace
 from gradcheck.derivations._reduction import reduce_rows
+from gradcheck.derivations.softmax_nll._cap import Cap
 from gradcheck.derivations.softmax_nll.options import OPTIONS, Options, check_index, check_number, check_taken
 
 __all__ = ["Objective", "read_objective", "read_weights"]
@@ -59,8 +65,9 @@ class Objective:
     q: Array
     """Effective label weights, shape and dtype of `z`."""
     temperature: float
-    penalty_weight: Array | None
-    """The ``b`` of each row, shape (..., 1); None without z-loss."""
+    z_loss: float
+    kept: Array | None
+    """False for the rows to ignore, shape (..., 1); None where all count."""
     slope: Array | None
     """``ds/dz``, shape of `z` or (); None where it is 1."""
     divisor: Any
@@ -71,9 +78,16 @@ class Objective:
 
     def penalty(self, lse: Array) -> tuple[Any, Any]:
         """Return the rows' z-loss ``b lse^2`` and its derivative by ``lse``, shapes (..., 1), or zeros."""
-        if self.penalty_weight is None:
+        if not self.z_loss:
             return 0.0, 0.0
-        return self.penalty_weight * lse * lse, 2 * self.penalty_weight * lse
+        return self.cleared(self.z_loss * lse * lse), self.cleared(2 * self.z_loss * lse)
+
+    def cleared(self, x: Array) -> Array:
+        """Return `x`, one number a row, with 0 for the rows to ignore."""
+        if self.kept is None:
+            return x
+        cleared: Array = namespace(self.kept, x).where(self.kept, x, 0)
+        return cleared
 
     def conclude(self, rows: Array, by_s: Callable[[], Array]) -> tuple[Array, Pullback]:
         """Reduce the row losses, shape (..., 1), and chain their gradients by ``s`` through to the logits."""
@@ -81,7 +95,8 @@ class Objective:
 
         def pullback(ct: npt.ArrayLike) -> Array:
             ds = by_s()
-            dz: Array = (ds if self.slope is None else ds * self.slope) * share(ct)
+            # cleared, since an infinite cotangent of a row that is ignored would make NaN of its 0
+            dz: Array = (ds if self.slope is None else ds * self.slope) * self.cleared(share(ct))
             return dz.astype(self.dtype, copy=False)
 
         return loss, pullback
@@ -110,15 +125,15 @@ def read_objective(form: str, z: npt.ArrayLike, y: npt.ArrayLike, options: Optio
         )
     xp = namespace(wide, labels.weights, weights)
     reduction = options.get("reduction", "mean")
-    q, divisor = _effective(xp, labels, weights, numbers.smoothing)
-    if weights is not None and reduction == "mean":  # smoothing may bring in classes that the divisor knows nothing of
-        q = xp.where(divisor > 0, q, 0)
+    if weights is not None and reduction == "mean":
+        weights = _to_size(xp, weights, labels.weights, numbers.smoothing)
+    q, divisor = _effective(xp, labels, weights, numbers.smoothing, reduction)
     if labels.kept is not None:  # padding may hold anything, NaN too
         wide = xp.where(labels.kept, wide, 0)
     _check_masks(wide, q, labels.weights, numbers)
     capped, slope = _capped(xp, wide, numbers)
-    b = _penalty_weight(xp, labels, numbers.z_loss)
-    return Objective(xp, capped, q, numbers.temperature, b, slope, divisor, reduction, logits.dtype)
+    T, b = numbers.temperature, numbers.z_loss
+    return Objective(xp, capped, q, T, b, labels.kept, slope, divisor, reduction, logits.dtype)
 
 
 def read_weights(weights: npt.ArrayLike | None, z: Array) -> Array | None:
@@ -151,47 +166,62 @@ class _Numbers(NamedTuple):
     smoothing: float
     temperature: float
     z_loss: float
-    cap: float | None
+    cap: Cap
 
 
 def _read_numbers(options: Options, dtype: np.dtype[Any]) -> _Numbers:
-    cap = options.get("softcap")
     return _Numbers(
         check_number("label_smoothing", options.get("label_smoothing", 0.0), dtype),
         check_number("temperature", options.get("temperature", 1.0), dtype),
         check_number("z_loss", options.get("z_loss", 0.0), dtype),
-        None if cap is None else check_number("softcap", cap, dtype),
+        Cap.read(options.get("softcap"), dtype),
     )
 
 
-def _effective(xp: ModuleType, labels: Labels, weights: Array | None, smoothing: float) -> tuple[Array, Any]:
+def _to_size(xp: ModuleType, weights: Array, y: Array, smoothing: float) -> Array:
+    """Bring class weights, shape (K,), to about 1 for the mean, which does not change when all are multiplied.
+
+    Neither do digits, by a power of two. Otherwise sums of weights near the largest float overflow, and so do shares of
+    the cotangent by weights near the least. What counts is the largest weight of a class that has a label: another
+    class may weigh so much more that these would vanish beside it. Without smoothing it plays no part; with it, its
+    weight stays finite.
+    """
+    labelled = xp.any(y != 0, axis=tuple(range(y.ndim - 1)))
+    if not smoothing:
+        weights = xp.where(labelled, weights, 0)
+    shift = 1 - xp.frexp(xp.max(xp.where(labelled, weights, 0)))[1]
+    room = xp.finfo(weights.dtype).maxexp - xp.frexp(xp.max(weights))[1]
+    sized: Array = xp.ldexp(weights, xp.minimum(shift, room))
+    return sized
+
+
+def _effective(
+    xp: ModuleType, labels: Labels, weights: Array | None, smoothing: float, reduction: str
+) -> tuple[Array, Any]:
     """Return the effective label weights, and what the mean divides by."""
     y, kept = labels
     q = y
     if smoothing:
         q = (1 - smoothing) * y + smoothing / y.shape[-1] * xp.sum(y, axis=-1, keepdims=True)
-    if weights is not None:
-        return q * weights, xp.sum(y * weights)
-    return q, math.prod(y.shape[:-1]) if kept is None else xp.sum(kept)
-
-
-def _penalty_weight(xp: ModuleType, labels: Labels, z_loss: float) -> Array | None:
-    if not z_loss:
-        return None
-    y, kept = labels
-    b: Array = xp.full((*y.shape[:-1], 1), z_loss, y.dtype)
-    return b if kept is None else xp.where(kept, b, 0)
+    if weights is None:
+        return q, math.prod(y.shape[:-1]) if kept is None else xp.sum(kept)
+    if reduction != "mean":  # the sum of huge weights, which nobody asks for, might overflow
+        return q * weights, None
+    divisor = xp.sum(y * weights)
+    # smoothing may bring in classes that the divisor knows nothing of
+    return xp.where(divisor > 0, q * weights, 0), divisor
 
 
 def _check_masks(z: Array, q: Array, y: Array, numbers: _Numbers) -> None:
     """Refuse masks that the cap would undo, or smoothing make infinitely dear."""
-    if (numbers.cap is None and not numbers.smoothing) or not (is_concrete(z) and is_concrete(q)):
+    cap = numbers.cap.value
+    if (cap is None and not numbers.smoothing) or not (is_concrete(z) and is_concrete(q)):
         return
     masked = np.isneginf(z)
-    if numbers.cap is not None and masked.any():
+    if cap is not None and masked.any():
         raise ValueError(
-            f"{entry('z', np.argwhere(masked)[0])} = -inf and softcap={numbers.cap}: the cap would make "
-            f"{-numbers.cap} of a masked class, so cap the logits first and mask them then, without the option"
+            f"{entry('z', np.argwhere(masked)[0])} = -inf and softcap={cap}: the cap would make {-cap} of a "
+            "masked class, so cap the logits first and mask them then, without the option"
         )
     if numbers.smoothing and (dear := masked & (q != 0) & (y == 0)).any():
         raise ValueError(
@@ -201,12 +231,9 @@ def _check_masks(z: Array, q: Array, y: Array, numbers: _Numbers) -> None:
 
 
 def _capped(xp: ModuleType, z: Array, numbers: _Numbers) -> tuple[Array, Array | None]:
-    """Return ``c tanh(z / c)``, and ``ds/dz``, None where it is 1."""
-    cap, temperature = numbers.cap, numbers.temperature
-    if cap is None:
-        return z, None if temperature == 1 else xp.asarray(1 / temperature, dtype=z.dtype)
-    with np.errstate(over="ignore"):  # beyond the largest float the cap is reached all the same
-        x = z / cap
-    e = xp.exp(-xp.abs(x))
-    sech = 2 * e / (1 + e * e)
-    return cap * xp.tanh(x), sech * sech / temperature
+    """Return the logits after the cap, and ``ds/dz``, None where it is 1."""
+    temperature = numbers.temperature
+    slope = numbers.cap.slope(z)
+    if temperature != 1:
+        slope = xp.asarray(1 / temperature, dtype=z.dtype) if slope is None else slope / temperature
+    return numbers.cap.scores(z), slope

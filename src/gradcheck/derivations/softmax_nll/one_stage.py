@@ -67,15 +67,16 @@ def fused(z: npt.ArrayLike, y: npt.ArrayLike, **options: Unpack[Options]) -> tup
         Class indices, or label weights (finite, at least 0). Not differentiated.
     reduction : {"mean", "sum", "none"}
         Of the row losses. The mean divides by the number of rows that are not ignored, rows of zero weights
-        included; with class weights by ``sum_ik w_k y_ik`` over them. Where that is 0, so is the loss, and
-        its gradient.
+        included; with class weights by ``sum_ik w_k y_ik`` over them, for label weights too, where PyTorch
+        divides by N. Where that is 0, so is the loss, and its gradient.
     weights : array_like, shape (K,), optional
         Class weights w, finite and at least 0: ``w_k y_k`` takes the place of ``y_k``. Not differentiated.
     ignore_index : int, optional
         Rows whose label it is have loss 0 and gradient 0, whatever their logits are. It may be a class or
         not. Class indices only.
     label_smoothing : float, in [0, 1], default 0
-        The share e of each row's labels that is spread evenly over all K classes.
+        The share e of each row's labels that is spread evenly over all K classes. The sum of the row is kept;
+        PyTorch's differs for label weights that do not sum to one.
     temperature : float, above 0, default 1
         The logits, capped or not, are divided by it. Not differentiated; the loss is not multiplied by its
         square.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
-from operator import index
-from typing import Any, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import TypedDict
 
-import numpy as np
 import numpy.typing as npt
+
+from gradcheck.derivations._options import check_index, check_number
 
 __all__ = ["KEYWORDS", "OPTIONS", "Options", "check_index", "check_number", "check_taken"]
 
@@ -44,10 +43,10 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "fused": (*KEYWORDS, *_INPUTS),
     "accurate": (*KEYWORDS, *_INPUTS),
     "streaming": ("reduction", "ignore_index", "temperature", "z_loss", "softcap", "masks"),
-    "fused_linear": ("reduction", "ignore_index", "z_loss", "softcap"),
+    "fused_linear": ("reduction", "ignore_index", "z_loss", "softcap", "masks"),  # in b
     "sharded": ("reduction", "ignore_index", "z_loss", "masks"),
 }
-"""Form by form, the keywords it takes, and what else its arguments may be."""
+"""Form by form, the keywords it takes, and what else its arguments may be; `fused_linear` has its masks in `b`."""
 
 
 def check_taken(form: str, given: Iterable[str]) -> None:
@@ -66,49 +65,3 @@ def check_taken(form: str, given: Iterable[str]) -> None:
             raise TypeError(f"{form} takes no {name}: {', '.join(takers)} do")
         known = [option for option in OPTIONS[form] if option in KEYWORDS]
         raise TypeError(f"{form} takes no {name!r}: its options are {', '.join(known)}")
-
-
-# What a number may be: a test, and its words.
-_RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
-    "label_smoothing": (lambda value: 0 <= value <= 1, "a number from 0 to 1"),
-    "temperature": (lambda value: 0 < value < np.inf, "a finite number above 0"),
-    "z_loss": (lambda value: 0 <= value < np.inf, "a finite number from 0 up"),
-    "softcap": (lambda value: 0 < value < np.inf, "a finite number above 0, or None for no cap"),
-}
-
-
-def check_number(name: str, value: Any, dtype: np.dtype[Any]) -> float:
-    """Return the option as a Python number, which takes on the dtype of what it meets.
-
-    Raises
-    ------
-    ValueError
-        If it is no number, outside the option's range, or neither 0 nor a normal number of `dtype`, in which
-        it would become another.
-    """
-    legal, words = _RANGES[name]
-    if isinstance(value, bool) or not isinstance(value, Real) or not legal(float(value)):
-        raise ValueError(f"{name}={value!r}: pass {words}")
-    number, info = float(value), np.finfo(dtype)
-    if number != 0 and not info.tiny <= number <= info.max:
-        raise ValueError(
-            f"{name}={value!r} is outside the normal numbers of {dtype}, {info.tiny} to {info.max}: "
-            "pass one inside, or wider logits"
-        )
-    return number
-
-
-def check_index(value: Any) -> int | None:
-    """Return `ignore_index` as a Python int, or None where nothing is ignored.
-
-    Raises
-    ------
-    ValueError
-        If it is no integer.
-    """
-    try:
-        if value is None or not isinstance(value, (bool, np.bool)):
-            return None if value is None else index(value)
-    except TypeError:
-        pass
-    raise ValueError(f"ignore_index={value!r}: pass an integer, the label of the rows to ignore, or None")

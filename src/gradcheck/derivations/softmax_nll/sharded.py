@@ -35,11 +35,11 @@ from gradcheck.derivations._reduction import reduce_rows
 from gradcheck.derivations.softmax_nll._blocks import (
     IndexLabels,
     Sums,
-    check_peak,
-    exponentials_of,
     gradient,
+    relative_to,
     row_losses,
 )
+from gradcheck.derivations.softmax_nll._exponentials import check_peak
 from gradcheck.derivations.softmax_nll.options import check_number, check_taken
 
 __all__ = ["sharded"]
@@ -75,7 +75,7 @@ class _Shard:
 
     def total(self, peak: Array) -> Array:
         """Return the sum of its exponentials relative to the peak of all: 0 for a shard that is wholly masked."""
-        exponentials = exponentials_of(self.logits(), peak)
+        exponentials = relative_to(self.logits(), peak)
         total: Array = namespace(exponentials).sum(exponentials, axis=1, keepdims=True)
         return total
 
@@ -142,7 +142,7 @@ def sharded(
     shards = [_Shard(z, sum(sizes[:p]), labels) for p, z in enumerate(matrices)]
 
     peak = all_reduce_max([shard.peak() for shard in shards])
-    check_peak(peak, "the concatenated zs")
+    check_peak(peak, "np.hstack(zs)")
     total = all_reduce_sum([shard.total(peak) for shard in shards])
     at_label = all_reduce_sum([shard.at_label() for shard in shards])
     sums = Sums(peak, total, at_label)

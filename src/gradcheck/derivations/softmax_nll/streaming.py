@@ -30,9 +30,7 @@ from gradcheck.derivations._labels import read_logits
 from gradcheck.derivations._namespace import namespace
 from gradcheck.derivations._reduction import reduce_rows
 from gradcheck.derivations.softmax_nll._blocks import (
-    Cap,
     IndexLabels,
-    check_peak,
     check_size,
     gradient,
     including,
@@ -40,6 +38,8 @@ from gradcheck.derivations.softmax_nll._blocks import (
     row_losses,
     spans,
 )
+from gradcheck.derivations.softmax_nll._cap import Cap
+from gradcheck.derivations.softmax_nll._exponentials import check_peak
 from gradcheck.derivations.softmax_nll.options import check_number, check_taken
 
 __all__ = ["streaming"]
@@ -117,10 +117,13 @@ def streaming(
 
     def block_of(cols: slice, weight: Array) -> Array:
         x = columns(cols)
-        return cap.chained(x, gradient(cap.scores(x), sums, labels, cols.start, z_loss) * weight)
+        ds = gradient(cap.scores(x), sums, labels, cols.start, z_loss)
+        if temperature != 1:  # before the weight: 1/T by the weight may be infinite, and so NaN where the gradient is 0
+            ds = ds / temperature
+        return cap.chained(x, ds * weight)
 
     def pullback(ct: npt.ArrayLike) -> Array:
-        weight = labels.cleared(share(ct) / temperature)
+        weight = labels.cleared(share(ct))
         dz: Array = namespace(logits, labels.y, weight).empty((n, k), dtype)
         for cols in spans(k, size):
             dz = assign(dz, (slice(None), cols), block_of(cols, weight))
