@@ -55,6 +55,8 @@ def regimes_due(entry: Entry) -> set[str]:
         "weights=True": drawn.get("weights", False),
     }
     ruled_out = {"one class"} if drawn.get("classes", (1,))[0] > 1 else set()
+    if entry.cases.keywords.get("gaps"):  # type: ignore[attr-defined]  # a partial, as above
+        ruled_out.add("towering")  # which is a gap beyond those
     return {name for name, regime in gst.REGIMES.items() if asked[regime.option]} - ruled_out
 
 
