@@ -43,7 +43,7 @@ def halved_answer(subject: Subject) -> Results | None:
 
 def calm(subject: Subject) -> Changes:
     """Divide each array of primals by a power of two so that it ends at one: here nothing is saturated."""
-    with np.errstate(all="ignore"):  # of the largest numbers of a dtype, the next power of two is infinite
+    with np.errstate(all="ignore"):  # as in `largest`, in the dtype of the array
         return {
             leaf.index: leaf.array / leaf.array.dtype.type(largest(leaf.array)) for leaf in subject.flat.differentiated
         }
@@ -75,7 +75,8 @@ def largest(array: Array, axis: int | None = None) -> Array:
     """Give the power of two that bounds the finite entries of an array or of its rows, and not less than one."""
     sizes = np.abs(array.astype(np.float64))
     sizes = np.max(sizes, axis=axis, keepdims=axis is not None, initial=1.0, where=np.isfinite(sizes))
-    return np.asarray(np.exp2(np.ceil(np.log2(sizes))))
+    with np.errstate(over="ignore"):  # of the largest numbers, the next power of two is infinite
+        return np.asarray(np.exp2(np.ceil(np.log2(sizes))))
 
 
 def generic(subject: Subject) -> Changes:

@@ -87,8 +87,10 @@ class Line:
     @property
     def grain(self) -> float:
         """The change of ``t`` that moves the largest entry to the next float: what rounding does to a step."""
-        with np.errstate(over="ignore"):  # there is no float after the largest
-            return float(np.spacing(self._sizes.max(initial=0.0)) / self.speed)
+        # after the largest float there is none
+        size = min(self._sizes.max(initial=0.0), np.nextafter(np.finfo(np.float64).max, 0))
+        with np.errstate(over="ignore"):
+            return min(float(np.spacing(size) / self.speed), float(np.finfo(np.float64).max))
 
     @property
     def _sizes(self) -> FloatArray:

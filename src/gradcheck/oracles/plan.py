@@ -154,10 +154,14 @@ class Plan:
             moved = list(inputs)
             moved[slot] = inputs[slot].copy()
             moved[slot][at] += change
-            values = self.trace(moved)
-            if any(not np.array_equal(values[i], plain[i]) for i in self._choices(plain)):
-                found.append(self._along(inputs, values))
+            if not self.same_piece(moved, plain):
+                found.append(self._along(inputs, self.trace(moved)))
         return found
+
+    def same_piece(self, inputs: Sequence[Array], plain: Sequence[Array]) -> bool:
+        """Whether all comparisons come out at other inputs as they did in a trace."""
+        values = self.trace(inputs)
+        return all(np.array_equal(values[i], plain[i]) for i in self._choices(plain))
 
     def _choices(self, plain: Sequence[Array]) -> list[int]:
         """List the values that say how comparisons came out."""

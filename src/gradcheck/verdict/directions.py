@@ -8,19 +8,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradcheck.oracles import complex_step, finite_difference
+from gradcheck.oracles.autodiff import Autodiff
 from gradcheck.oracles.contraction import Contraction
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.line import Line
 from gradcheck.tree import Array
 from gradcheck.verdict.outcome import Vote
 
-__all__ = ["Slope", "at_once", "closer", "coordinate", "difference", "directions", "slopes"]
+__all__ = ["Slope", "closer", "coordinate", "difference", "directions", "on_one_piece", "slopes"]
 
 _COUNT = 2
 # Where the forward is looked at for how far it moves: from a length down to 2^-24 of it, the round-off of float32.
 _LOOKS = 13
-# A part of the scale between the round-off of float64, where differences end, and what a kink close by is away.
-_AT_ONCE = 2.0**-20
 # Multiples of 1/8 with mixed signs: exact in every dtype and short in messages. No zeros, which would hide entries.
 _STEPS = np.array([k / 8 for k in range(-8, 9) if k])
 
@@ -98,10 +97,10 @@ def closer(contraction: Contraction, slope: Slope, gradient: Sequence[Array]) ->
     return _again(contraction, slope, moves / steepness)
 
 
-def at_once(contraction: Contraction, slope: Slope) -> Slope:
-    """Estimate a slope again, with steps that hardly leave the point."""
-    vector = _vector(slope)
-    return _again(contraction, slope, Line.through(contraction.origin, vector).scales[0] * _AT_ONCE)
+def on_one_piece(contraction: Contraction, slope: Slope, reference: Autodiff) -> Slope:
+    """Estimate a slope again, with steps that end before the first kink on either side."""
+    longest = Line.through(contraction.origin, _vector(slope)).scales[0]
+    return _again(contraction, slope, reference.piece(slope.direction, longest))
 
 
 def _vector(slope: Slope) -> Array:

@@ -17,7 +17,7 @@ from gradcheck.tree import Array, flatten
 from gradcheck.verdict.allowance import compare, value_agrees
 from gradcheck.verdict.case import Case
 from gradcheck.verdict.conclude import conclude
-from gradcheck.verdict.directions import Slope, at_once, closer, directions, slopes
+from gradcheck.verdict.directions import Slope, closer, directions, on_one_piece, slopes
 from gradcheck.verdict.kinks import across_kinks
 from gradcheck.verdict.numeric import COMPLEX_STEP, by_differences
 from gradcheck.verdict.outcome import Discrepancy, Outcome, Verdict, Vote
@@ -210,7 +210,7 @@ def _confirmed(
         return conclude(compared, votes, [_COARSE])
     sides = reference.sides(_STEP, _SIDES)
     # the sides of a wrong reference are far apart too, and a true slope between them only by chance
-    still = [_consistent(at_once(case.contraction, slope), reference, compared) for slope in against]
+    still = [_consistent(on_one_piece(case.contraction, slope, reference), reference, compared) for slope in against]
     if False not in still and all(_straddles(slope, reference, sides) for slope in against):
         return conclude(compared, votes, [_STRADDLED])
     again = directions(case.contraction, case.seed + 1, count=_REVISION)
