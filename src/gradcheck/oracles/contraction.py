@@ -65,13 +65,15 @@ class Contraction:
     def noise(self) -> float:
         """Rounding that any evaluation may hold: of the value's summands, and of numbers as large as the inputs.
 
-        A forward that subtracts its largest logit rounds at that logit's size. What it absorbs so (log(1 + exp(-50))
-        is exactly 0) leaves no trace in its values, so it cannot be measured there.
+        A forward that subtracts its largest logit rounds at that logit's size, and one that subtracts logits from those
+        of a teacher at theirs. What it absorbs so (log(1 + exp(-50)) is exactly 0) leaves no trace in its values, so it
+        cannot be measured there.
         """
         with np.errstate(all="ignore"):
             values = self.values(self.origin)
             summed = sum(float(np.sum(np.abs(c * v))) for c, v in zip(self.cotangents, values, strict=True))
-        largest = float(np.max(np.abs(self.origin), initial=1.0, where=np.isfinite(self.origin)))
+        floats = [np.asarray(x) for x in self.flat.leaves if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+        largest = max([1.0, *(float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x))) for x in floats)])
         return self.unit * max(summed, largest * sum(float(np.sum(np.abs(c))) for c in self.cotangents))
 
     @cached_property

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracles.plan import Plan, Step
-from gradcheck.oracles.primitives import BINDERS, Array, Operation
+from gradcheck.oracles.primitives import BINDERS, Array
 
 __all__ = ["Leaf", "Plan", "Signature", "Static", "Untraceable", "plan", "warm_up"]
 
@@ -179,6 +179,10 @@ def _program(reference: Callable[..., Any], signature: Signature, mode: str) -> 
     return _Program(closed, len(out))
 
 
+def _lacking(*_: Any) -> None:
+    """Stand for a primitive that this interpreter lacks."""
+
+
 class _Binder:
     """Flattens a jaxpr into steps: calls inlined, symbols replaced by sizes, dead equations dropped."""
 
@@ -221,14 +225,11 @@ class _Binder:
                 continue
             writes = [self._new() for _ in equation.outvars]
             slots.update(zip(equation.outvars, writes, strict=True))
-            operation = self._operation(name, equation.params)
-            self.steps.append(Step(operation, name, tuple(reads), tuple(writes)))
+            params = {key: self._concrete(value) for key, value in equation.params.items()}
+            # a primitive that is lacking is refused in `_alive`, and only if the result needs it
+            operation = BINDERS[name](params) if name in BINDERS else _lacking
+            self.steps.append(Step(operation, name, tuple(reads), tuple(writes), params))
         return [self._read(v, slots) for v in jaxpr.outvars]
-
-    def _operation(self, name: str, params: Mapping[str, Any]) -> Operation:
-        if name not in BINDERS:  # refused in `_alive`, and only if the result needs it
-            return lambda *_: None
-        return BINDERS[name]({key: self._concrete(value) for key, value in params.items()})
 
     def _concrete(self, value: Any) -> Any:
         if type(value) in (tuple, list):

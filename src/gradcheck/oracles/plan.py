@@ -10,7 +10,7 @@ Comparisons are decided by the plain run and replayed in `Plan.spread`, so that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -33,12 +33,13 @@ _COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "cla
 
 @dataclass(frozen=True)
 class Step:
-    """One equation: which values it reads, which it writes, and how it treats rounding."""
+    """One equation: which values it reads and writes; ``params`` are those of its primitive, made of plain numbers."""
 
     operation: Operation
     name: str
     reads: tuple[int, ...]
     writes: tuple[int, ...]
+    params: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
