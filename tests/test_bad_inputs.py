@@ -21,7 +21,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 import gradcheck
-from gradcheck import InvalidArgument, Outcome, Rule
+from gradcheck import InvalidArgument, Outcome, Rule, domain
 from gradcheck import strategies as gst
 from gradcheck.errors import DataError, GradcheckError, RuleError
 
@@ -299,7 +299,33 @@ VERIFY = (
         "rules['nll'] must be a rule, got function"),
 )  # fmt: skip
 
-TABLE = (*ARGUMENTS, *MAKERS, *OPTIONS, *FORWARDS, *GRADIENTS, *VERIFY)
+POSITIVE = gradcheck.from_loss(lambda x: -np.sum(np.log(x)), lambda x: -1 / x, name="r", domain=domain.positive)
+SHARES = gradcheck.from_loss(square, twice, name="r", domain={"x": domain.simplex})
+
+DOMAINS = (
+    Bad("a string for a domain", lambda: gradcheck.from_loss(square, twice, domain="positive"), InvalidArgument,
+        "domain='positive' (str): pass one of gradcheck.domain, such as gradcheck.domain.positive"),
+    Bad("a domain of no argument", lambda: gradcheck.from_loss(square, twice, domain={"z": domain.real}),
+        InvalidArgument, "domain names argument 'z': pass positions counted from 0, or names of arguments, which are"),
+    Bad("a domain of data", lambda: gradcheck.from_loss(nll, nll_grad, domain={"y": domain.positive}), InvalidArgument,
+        "domain names argument 'y', which is not differentiated: argnums=(0,)"),
+    Bad("ends the wrong way round", lambda: domain.bounded(1, 0), InvalidArgument,
+        "bounded(1.0, 0.0): pass two numbers, the lower first"),
+    Bad("a point outside its domain", examined([0.5, -1.25], rule=POSITIVE), InvalidArgument,
+        "r: x[1] is -1.25, outside gradcheck.domain.positive: give numbers above 0"),
+    Bad("an end that is none", examined([0.5, 0.0], rule=POSITIVE), InvalidArgument, "r: x[1] is 0, outside"),
+    Bad("NaN in a domain", examined([0.5, np.nan], rule=POSITIVE), InvalidArgument, "r: x[1] is nan, outside"),
+    Bad("rows that do not sum to one", examined([[0.5, 0.5], [0.5, 0.75]], rule=SHARES), InvalidArgument,
+        "r: x[1] sums to 1.25, outside gradcheck.domain.simplex: divide each row by its sum"),
+    Bad("a number for a row", examined(np.array(1.0), rule=SHARES), InvalidArgument,
+        "r: x has shape (), outside gradcheck.domain.simplex: give rows along a last axis"),
+    Bad("an example outside the domain", verified(like=(X,), rule=POSITIVE), InvalidArgument,
+        "r: x[1] is -1.25, outside gradcheck.domain.positive"),
+    Bad("drawn points outside the domain", verified(args=(st.just(X),), rule=POSITIVE), InvalidArgument,
+        "x[1] is -1.25, outside gradcheck.domain.positive"),
+)  # fmt: skip
+
+TABLE = (*ARGUMENTS, *MAKERS, *OPTIONS, *FORWARDS, *GRADIENTS, *VERIFY, *DOMAINS)
 
 
 @pytest.mark.parametrize("bad", TABLE, ids=lambda bad: bad.what)

@@ -30,7 +30,7 @@ _HOME = {
     "Rule": "gradcheck.rule",
     "RuleError": "gradcheck.errors",
 }
-_ROOMS = ("derivations", "errors", "mnist", "strategies")
+_ROOMS = ("derivations", "domain", "errors", "mnist", "strategies")
 
 __all__ = [
     "GradcheckError",
@@ -43,6 +43,7 @@ __all__ = [
     "RuleError",
     "check",
     "derivations",
+    "domain",
     "errors",
     "examine",
     "from_forward_backward",
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from gradcheck import derivations, errors, mnist, strategies
+    from gradcheck import derivations, domain, errors, mnist, strategies
     from gradcheck.adapters import from_forward_backward, from_loss, from_pullback, from_vjp
     from gradcheck.checks import check, examine
     from gradcheck.errors import GradcheckError, GradientMismatch, GradientUndecided, InvalidArgument, RuleError

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.domain import Domain, Domains, as_domains, domain_at, walk
 from gradcheck.errors import InvalidArgument
 
 __all__ = ["Point", "Pullback", "Rule", "float_positions"]
@@ -52,6 +53,9 @@ class Rule:
         Where the hand-written functions can be imported from, as ``module:qualname``; empty where they cannot.
     maker : str
         The name of the function that made this rule, for the test that a report prints.
+    domain : Domain, dict, tuple or None
+        Where the primals may lie, as `gradcheck.domain` says: one for all of them, by argument, or in the order of
+        ``argnums``. Points drawn and steps taken stay inside, and a point outside is refused.
     """
 
     call: Callable[..., tuple[Any, Pullback]]
@@ -63,6 +67,7 @@ class Rule:
     parameters: tuple[str, ...] = ()
     target: tuple[str, ...] = field(default=(), repr=False)
     maker: str = field(default="", repr=False)
+    domain: Domains = field(default=None, hash=False)  # a dict has no hash
 
     def __post_init__(self) -> None:
         require_callable(call=self.call, forward=self.forward)
@@ -72,6 +77,7 @@ class Rule:
             raise InvalidArgument(f"name must be a string, got name={self.name!r} ({type(self.name).__name__})")
         if self.argnums is not None:
             object.__setattr__(self, "argnums", as_positions(self.argnums))
+        object.__setattr__(self, "domain", as_domains(self.domain, self.argnums, self.parameters))
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, Pullback]:
         """Run the rule: ``(out, pullback)``."""
@@ -105,6 +111,29 @@ class Rule:
                     "float64 or narrower"
                 )
         return self.argnums
+
+    def domain_at(self, position: int, keys: Sequence[Any] = ()) -> Domain | None:
+        """Find the domain of one array: of an argument, or at these keys and positions in its tree."""
+        return domain_at(self.domain, (position, *keys))
+
+    def require_inside(self, args: Sequence[Any]) -> None:
+        """Refuse primals outside their domain.
+
+        Raises
+        ------
+        InvalidArgument
+            If an entry is outside, or a domain is stated for what is not differentiated or not there.
+        """
+        if self.domain is None:
+            return
+        wrt = self.differentiated(args)
+        if not isinstance(self.domain, Domain) and (extra := sorted(set(self.domain) - set(wrt))):
+            raise InvalidArgument(f"{self.name}: domain names {self.label(extra[0])}, which is not differentiated here")
+        for position in wrt:
+            domains = self.domain if isinstance(self.domain, Domain) else self.domain.get(position)
+            for path, array, domain in walk(self.label(position), args[position], domains):
+                if domain is not None and (outside := domain.outside(np.asarray(array))):
+                    raise InvalidArgument(f"{self.name}: {path}{outside}")
 
     def label(self, position: int) -> str:
         """Name an argument as its author does, or by position."""

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.adapters import from_forward_backward, from_loss, from_pullback, from_vjp
+from gradcheck.domain import parsed
 from gradcheck.errors import TargetError
 from gradcheck.report import Failure
 from gradcheck.rule import Rule, positional_names
@@ -288,7 +289,8 @@ def load_rule(failure: Failure) -> Rule:
             f"the functions of {failure.rule} cannot be found by name; say where they are: --target FILE.py:NAME"
         )
     functions = [_function(target, file) for target, file in zip(failure.target, failure.files, strict=True)]
-    return _MAKERS[failure.maker](*functions, argnums=failure.argnums, name=failure.rule)
+    domain = parsed(failure.domain) if failure.domain else None
+    return _MAKERS[failure.maker](*functions, argnums=failure.argnums, name=failure.rule, domain=domain)
 
 
 def _function(target: str, file: str) -> Function:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from gradcheck.domain import Domain
 from gradcheck.rule import Point, Rule, is_float
 
 __all__ = ["Flat", "Leaf", "flatten", "leaves_of", "with_leaves"]
@@ -17,12 +18,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """One differentiated array among the arguments: what messages call it, where it is, and the array itself."""
+    """One differentiated array among the arguments: what messages call it, where it is, the array, and its domain."""
 
     path: str
     position: int
     index: int
     array: Array
+    domain: Domain | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,11 @@ class Flat:
     tree: Hashable
     leaves: tuple[Any, ...]
     differentiated: tuple[Leaf, ...]
+
+    def holds(self, changes: Mapping[int, Array]) -> bool:
+        """Whether primals stay where a forward is defined when some arrays are exchanged, given by their index."""
+        moved = [(leaf.domain, changes[leaf.index]) for leaf in self.differentiated if leaf.index in changes]
+        return all(domain is None or domain.defined(array, array.dtype) for domain, array in moved)
 
 
 def flatten(rule: Rule, point: Point) -> Flat:
@@ -45,9 +52,14 @@ def flatten(rule: Rule, point: Point) -> Flat:
         array = _as_numpy(value)
         if path[0].idx == 0 and path[1].idx in wrt:
             name = rule.label(path[1].idx) + jax.tree_util.keystr(path[2:])
-            found.append(Leaf(name, path[1].idx, index, array))
+            found.append(Leaf(name, path[1].idx, index, array, rule.domain_at(path[1].idx, _keys(path[2:]))))
         leaves.append(array)
     return Flat(tree, tuple(leaves), tuple(found))
+
+
+def _keys(path: Sequence[Any]) -> list[Any]:
+    """Give the keys of dicts, the positions in lists and the names of fields along a path of JAX."""
+    return [next(getattr(key, kind) for kind in ("key", "idx", "name") if hasattr(key, kind)) for key in path]
 
 
 def _as_numpy(value: Any) -> Any:

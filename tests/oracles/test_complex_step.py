@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, reject, settings
 
 from gradcheck.errors import InvalidArgument
-from gradcheck.oracles.complex_step import directional
+from gradcheck.oracles.differences.complex_step import directional
 
 if TYPE_CHECKING:
     from tests.oracles.conftest import Composition, Truth
@@ -136,3 +136,23 @@ def test_a_kink_at_the_point_is_not_resolved() -> None:
 def test_what_is_no_line_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="direction has shape"):
         directional(np.sum, [1.0, 2.0], [1.0])
+
+
+@pytest.mark.parametrize("x", [1e-12, 0.5, 1 - 1e-9])
+def test_neighbours_stay_in_the_domain(x: float) -> None:
+    seen: list[float] = []
+
+    def fun(p: Any) -> Any:
+        seen.append(float(p[0].real))
+        return np.log(p[0]) - np.log(1 - p[0])
+
+    estimate = directional(fun, [x], [1.0], room=[min(x, 1 - x)])
+    slope = 1 / x + 1 / (1 - x)
+    assert all(0 < p < 1 for p in seen)
+    assert abs(float(estimate.value) - slope) <= float(estimate.error)
+
+
+def test_without_room_for_neighbours_nothing_is_claimed() -> None:
+    estimate = directional(lambda p: np.log(p[0]), [1.0], [1.0], room=[2.0**-50])
+    assert not estimate.known
+    assert estimate.detail == "the domain ends too near for a real difference"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck.errors import InvalidArgument
-from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.differences.estimate import Estimate
 
 
 def test_known_needs_every_error() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given, reject, settings
 
 from gradcheck.errors import InvalidArgument
-from gradcheck.oracles.finite_difference import derivative, directional
+from gradcheck.oracles.differences.finite_difference import derivative, directional
 
 if TYPE_CHECKING:
     from tests.oracles.conftest import Composition, Truth
@@ -184,6 +184,48 @@ def test_a_scale_helps_to_find_a_far_bend() -> None:
     for estimate in (blind, told):
         assert abs(estimate.value + 1e-9 * math.sin(1)) <= estimate.error
     assert told.error < 1e-6 * blind.error
+
+
+@pytest.mark.parametrize("x", [1e-300, 1e-12, 1e-3, 0.5, 1 - 1e-3, 1 - 1e-9])
+def test_steps_end_before_the_domain_does(x: float) -> None:
+    seen: list[float] = []
+
+    def fun(p: Any) -> float:
+        seen.append(float(p[0]))
+        return math.log(p[0]) - math.log1p(-p[0])
+
+    estimate = directional(fun, [x], [1.0], room=[min(x, 1 - x)])
+    slope = 1 / x + 1 / (1 - x)
+    assert all(0 < p < 1 for p in seen)
+    assert abs(float(estimate.value) - slope) <= float(estimate.error) < 1e-3 * slope
+
+
+def test_where_rounding_leaves_no_step_nothing_is_claimed() -> None:
+    estimate = directional(lambda p: float(np.log1p(-p[0])), [1 - 2.0**-50], [1.0], room=[2.0**-50])
+    assert not estimate.known
+    assert estimate.evaluations == 0
+    assert estimate.detail == "the domain ends 8.9e-16 away, too near for a step"
+
+
+@pytest.mark.parametrize("away", [2.0**-52, 1e-14, 1e-12, 1e-9])
+def test_a_slow_entry_near_an_end_is_not_overlooked(away: float) -> None:
+    """Its steps are too small for the floats there, while another entry moves freely."""
+    x = np.array([1 - away, 0.25])
+    v = np.array([-away, 0.25])
+    estimate = directional(lambda x: float(np.sum(np.arcsin(x))), x, v, room=np.minimum(x, 1 - x))
+    slope = math.fsum(v / np.sqrt((1 - x) * (1 + x)))
+    assert not abs(float(estimate.value) - slope) > float(estimate.error)  # nor where it is unknown, which is NaN
+    assert estimate.known == (away >= 1e-12)
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 5])
+def test_entries_that_float32_moves_are_not_taken_for_all(zeros: int) -> None:
+    """Inside the forward, steps of 1e-8 move the zeros and not the ones."""
+    x = np.concatenate([np.zeros(zeros), -np.ones(2)])
+    estimate = directional(
+        lambda x: float(np.sum(np.tanh(x.astype(np.float32)).astype(np.float64))), x, np.ones(x.size)
+    )
+    assert abs(float(estimate.value) - (zeros + 2 / math.cosh(1) ** 2)) <= float(estimate.error)
 
 
 def test_masked_entries_may_be_infinite() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck.errors import InvalidArgument
-from gradcheck.oracles.line import Line
+from gradcheck.oracles.differences.line import Line
 
 
 def test_points_are_new_arrays() -> None:
@@ -54,3 +54,24 @@ def test_lengths_are_measured_in_the_direction() -> None:
 def test_what_is_no_line_is_refused(primal: list[float], direction: list[float], message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         Line.through(primal, direction)
+
+
+def test_no_scale_leaves_the_room() -> None:
+    line = Line.through([0.25, 1.0, -math.inf], [1.0, -0.5, 1.0], room=[0.25, math.inf, math.nan])
+    assert line.reach == 0.25
+    assert line.scales == (0.125,)
+    assert Line.through([8.0, 0.25], [1.0, 1.0], room=[4.0, 16.0]).scales == (2.0, 1.0, 0.25)
+
+
+def test_without_room_there_is_no_end() -> None:
+    assert Line.through([1.0], [1.0]).reach == math.inf
+    assert Line.through([1.0], [1.0], room=[math.inf]).scales == (1.0,)
+
+
+def test_the_room_of_what_does_not_move_does_not_count() -> None:
+    assert Line.through([1.0, 2.0], [0.0, 1e-300], room=[1e-3, 1e200]).reach == math.inf
+
+
+def test_scales_are_positive_and_finite_whatever_the_direction() -> None:
+    assert Line.through([0.0, 5e-324], [0.125, 2.0]).scales == (0.5,)  # half the smallest number is no length
+    assert Line.through([1.0], [5e-324]).scales == (np.finfo(np.float64).max,)

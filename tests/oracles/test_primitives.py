@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 from jax import lax
 
-from gradcheck.oracles.jaxpr import Leaf, Plan, Signature, plan
-from gradcheck.oracles.primitives import BINDERS, EXACT, LINEAR
+from gradcheck.oracles.program.jaxpr import Leaf, Plan, Signature, plan
+from gradcheck.oracles.program.primitives import BINDERS, EXACT, LINEAR
+from gradcheck.oracles.program.special import SPECIAL
 
 X = np.array([[0.5, -1.25, 2.0], [3.5, 0.125, -0.75]])
 POSITIVE = np.abs(X) + 0.1
 UNIT = X / 4
 B = X > 0
 K = np.array([[2, 0, 1], [1, 2, 0]])
+BITS = np.array([[0, 1, -1], [2**31 - 1, -(2**31), 12345]], dtype=np.int32)
+BY = np.full(BITS.shape, 3, dtype=np.int32)
 J = np.array([1, 0])
 
 # primitive -> (function that uses it, arguments)
@@ -46,6 +49,7 @@ TABLE: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "cbrt": (lax.cbrt, (X,)),
     "ceil": (lax.ceil, (X,)),
     "clamp": (lambda x: lax.clamp(-0.5, x, 1.0), (X,)),
+    "clz": (lambda i: lax.clz(i), (BITS,)),
     "concatenate": (lambda x: jnp.concatenate([x, x[::-1]], axis=1), (X,)),
     "convert_element_type": (lambda i: i.astype(np.float64), (K,)),
     "copy": (jnp.copy, (X,)),
@@ -56,7 +60,15 @@ TABLE: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "cumprod": (lambda x: lax.cumprod(x, axis=0), (X,)),
     "cumsum": (lambda x: lax.cumsum(x, axis=1, reverse=True), (X,)),
     "div": (lambda x, i: (x / POSITIVE, lax.div(i - 3, jnp.full_like(i, 2))), (X, K)),
-    "dot_general": (lambda x: (x @ x.T, jnp.einsum("bij,bkj->bik", x[:, None], x[:, None])), (X,)),
+    "dot_general": (
+        lambda x, i: (
+            x @ x.T,
+            x[0] @ x[1],
+            jnp.einsum("bij,bkj->bik", x[:, None], x[:, None]),
+            lax.dot(i.astype(np.int8), (99 * i.T).astype(np.int8), preferred_element_type=np.int32),
+        ),
+        (X, K),
+    ),
     "dynamic_slice": (lambda x, j: lax.dynamic_slice(x, (j[0], 5), (1, 2)), (X, J)),
     "dynamic_update_slice": (lambda x, j: lax.dynamic_update_slice(x, x[:1, :2], (j[0], 9)), (X, J)),
     "eq": (lambda x: x == 0.5, (X,)),
@@ -82,9 +94,11 @@ TABLE: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "mul": (lambda x: x * x, (X,)),
     "ne": (lambda x: x != 0.5, (X,)),
     "neg": (lambda x: -x, (X,)),
+    "nextafter": (lambda x: lax.nextafter(x, x + 1), (X,)),
     "not": (lambda b: ~b, (B,)),
     "or": (lambda b: b | (b ^ b), (B,)),
     "pad": (lambda x: lax.pad(x, 7.0, ((1, -1, 0), (-1, 2, 1))), (X,)),
+    "population_count": (lax.population_count, (BITS,)),
     "pow": (lambda x: x**2.5, (POSITIVE,)),
     "reduce_and": (lambda b: jnp.all(b, axis=1), (B,)),
     "reduce_max": (lambda x: x.max(axis=0), (X,)),
@@ -92,15 +106,25 @@ TABLE: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "reduce_or": (lambda b: jnp.any(b, axis=0), (B,)),
     "reduce_prod": (lambda x: x.prod(axis=1), (X,)),
     "reduce_sum": (lambda x: x.sum(axis=1), (X,)),
+    "reduce_xor": (lambda i: lax.reduce(i, np.int32(0), lax.bitwise_xor, (1,)), (BITS,)),
     "rem": (lambda x: lax.rem(x, jnp.full_like(x, 0.75)), (X,)),
     "reshape": (lambda x: x.reshape(3, 2), (X,)),
     "rev": (lambda x: x[::-1, ::-1], (X,)),
-    "round": (lambda x: lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN), (X,)),
+    "round": (lambda x: (lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN), lax.round(2 * x)), (X,)),
     "rsqrt": (lax.rsqrt, (POSITIVE,)),
     "select_n": (
         lambda b, x, i: (jnp.where(b, x, x[::-1]), lax.select_n(i, x, x[::-1], x[:, ::-1])),
         (B, X, K.astype(np.int32)),
     ),
+    "shift_left": (lax.shift_left, (BITS, BY)),
+    "shift_right_arithmetic": (
+        lambda i, by: (
+            lax.shift_right_arithmetic(i, by),
+            lax.shift_right_arithmetic(i.view(np.uint32), by.view(np.uint32)),
+        ),
+        (BITS, BY),
+    ),
+    "shift_right_logical": (lax.shift_right_logical, (BITS, BY)),
     "sign": (jnp.sign, (X,)),
     "sin": (jnp.sin, (X,)),
     "sinh": (jnp.sinh, (X,)),
@@ -140,6 +164,9 @@ TABLE: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         ),
         (X, J),
     ),
+    "scatter-max": (lambda x, j: (x.at[j].max(x * 2), x.at[jnp.array([0, 0])].max(x)), (X, J)),
+    "scatter-min": (lambda x, j: (x.at[j].min(x * 2), x.at[jnp.array([0, 0])].min(x)), (X, J)),
+    "scatter-mul": (lambda x, j: (x.at[j].multiply(x), x.at[jnp.array([0, 0])].multiply(x)), (X, J)),
     "scatter": (lambda x, j: (x.at[jnp.arange(2), j].set(0.5), x.at[:, 1].set(0.0), x.at[1].set(x[0])), (X, J)),
 }
 # Primitives that no public function of both JAX versions leads to on its own; what they do is tested beside.
@@ -186,7 +213,7 @@ def test_primitive_agrees_with_xla(name: str) -> None:
 
 
 def test_the_table_covers_every_primitive() -> None:
-    assert set(TABLE) | ELSEWHERE == set(BINDERS)
+    assert set(TABLE) | ELSEWHERE | set(SPECIAL) == set(BINDERS)
 
 
 def test_a_wrong_primitive_would_be_seen() -> None:
@@ -224,7 +251,7 @@ def test_exact_primitives_round_nothing(name: str) -> None:
     """Each entry an exact primitive returns is 0, a sign, an integer, or an entry it was given, up to sign."""
     function, arguments = TABLE[name]
     mine, _ = evaluated(function, arguments)
-    given = {0.0, 1.0, -1.0, 0.25, -0.5} | {abs(float(v)) for a in arguments for v in a.ravel()}
+    given = {0.0, 1.0, -1.0, 0.25, -0.5} | {k * abs(float(v)) for a in arguments for v in a.ravel() for k in (1, 2)}
     for out in mine:
         for v in np.asarray(out, dtype=float).ravel():
             assert abs(v) in given or v == np.round(v) or np.isnan(v)  # NaN fills what gather leaves out

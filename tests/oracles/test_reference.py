@@ -102,3 +102,25 @@ def test_a_custom_rule_is_never_its_own_reference() -> None:
 
 def test_a_forward_that_calls_itself() -> None:
     assert np.isclose(with_jax_numpy(factorial_like)(jnp.asarray([1.0, 2.0])), factorial_like(np.array([1.0, 2.0])))
+
+
+def test_no_tracer_is_left_in_what_a_forward_keeps() -> None:
+    class Layer:
+        seen: Any = None
+        mean: Any = np.zeros(2)
+
+        def forward(self, x: Any) -> Any:
+            self.seen, self.mean = x, 0.9 * self.mean + 0.1 * x.mean(axis=0)
+            return np.sum(np.exp(x) * self.mean)
+
+        def operators(self, x: Any) -> Any:
+            self.seen = x
+            return (x * x).sum()
+
+    layer = Layer()
+    for forward in (layer.forward, layer.operators):
+        for label, found in candidates(forward, None):
+            for rows in (2, 1):  # the second trace finds nothing of the first
+                if label != "the forward itself" or forward == layer.operators:
+                    jax.jit(jax.grad(found))(jnp.asarray(X[:rows]))
+        assert vars(layer) == {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
+from gradcheck import InvalidArgument, domain
 from gradcheck import strategies as gst
 
 Z = np.array([[0.5, 2.0, -1.0], [3.0, 0.25, 1.0]])
@@ -107,13 +109,127 @@ def test_only_what_was_named_varies(draws: Any) -> None:
     assert len({rate for *_, rate in both}) > 10
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_numbers_are_finite_and_normal(draws: Any, dtype: str) -> None:
-    greatest = np.full((3, 4), np.finfo(dtype).max, dtype)
-    for (z,) in draws(gst.like(greatest), 200):
-        assert z.dtype == dtype
+DTYPES = [np.dtype(dtype) for dtype in (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_numbers_are_finite_and_normal(draws: Any, dtype: Any) -> None:
+    limits = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # it has no annotations
+    greatest = np.full((3, 4), limits.max, dtype)
+    drawn = [z for (z,) in draws(gst.like(greatest), 200)]
+    assert {z.dtype for z in drawn} == {dtype}
+    assert len({z.tobytes() for z in drawn}) > 50
+    for z in drawn:
         assert np.isfinite(z).all()
-        assert not ((z != 0) & (np.abs(z) < np.finfo(dtype).tiny)).any()
+        assert not ((z != 0) & (np.abs(z) < limits.smallest_normal)).any()
+
+
+def test_infinite_entries_stay_as_they_are(draws: Any) -> None:
+    """A label that is valid where the example masks its other classes stays valid."""
+    z = np.array([[1.0, -np.inf, 0.5], [-np.inf, 2.0, 0.25]])
+    for drawn, rows in draws(gst.like(z, np.arange(2)), 200):
+        assert (np.isneginf(drawn) == np.isneginf(z)[rows]).all()
+        assert not np.isposinf(drawn).any()
+
+
+def test_masks_come_and_go_where_they_are_stated(draws: Any) -> None:
+    z = np.array([[1.0, -np.inf, 0.5], [-np.inf, 2.0, -np.inf]])
+    masks = [np.isneginf(drawn) for (drawn,) in draws(gst.like(z, domain=domain.masked), 200)]
+    assert all((mask <= np.isneginf(z)).all() for mask in masks)
+    assert {int(mask.sum()) for mask in masks} == {0, 1, 2, 3}
+
+
+INSIDE = [
+    (domain.positive, [0.5, 2.0, 1.0]),
+    (domain.bounded(2, np.inf), [3.0, 2.25]),
+    (domain.bounded(-np.inf, -1), [-3.0, -1.25]),
+    (domain.bounded(0, 1), [0.25, 0.5, 0.75]),
+    (domain.bounded(-1, 1), [-0.25, 0.5, 0.75]),
+    (domain.bounded(1, 1.02), [1.0078125]),
+    (domain.simplex, [[0.25, 0.5, 0.25], [0.0625, 0.4375, 0.5]]),
+    (domain.ambient_simplex, [[0.25, 0.5, 0.25], [0.0625, 0.4375, 0.5]]),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("stated", "example"), INSIDE, ids=repr)
+def test_all_that_is_drawn_is_inside(draws: Any, stated: Any, example: Any, dtype: Any) -> None:
+    drawn = [x for (x,) in draws(gst.like(np.array(example, dtype), domain=stated), 200)]
+    assert {x.dtype for x in drawn} == {dtype}
+    assert all(stated.holds(x) for x in drawn)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("stated", "example"),
+    [
+        (domain.bounded(-1e300, 1e300), [0.0, 1.0]),
+        (domain.bounded(-1.7e308, 1.7e308), [0.0, -2.0]),
+        (domain.bounded(1e-300, 1.7e308), [3e38, 1.0]),
+        (domain.bounded(-np.inf, 1e300), [0.0, -1.0]),
+        (domain.positive, [3e38, 1.0]),
+    ],
+    ids=repr,
+)
+def test_ends_may_be_beyond_a_dtype(draws: Any, stated: Any, example: Any, dtype: Any) -> None:
+    drawn = [x for (x,) in draws(gst.like(np.array(example, dtype), domain=stated), 100)]
+    assert all(stated.holds(x) for x in drawn)
+    assert any((x != np.array(example, dtype)).all() for x in drawn)
+
+
+def test_the_distance_of_two_ends_may_be_beyond_a_dtype(draws: Any) -> None:
+    stated = domain.bounded(-1.7e308, 1.7e308)
+    drawn = np.abs([x for (x,) in draws(gst.like(np.full(3, 1e307), domain=stated), 200)])
+    assert ((drawn > 1e306) & (drawn < 1.6e308) & (drawn != 1e307)).mean() > 0.1
+
+
+def test_no_end_at_zero_is_approached_beyond_the_normal_numbers(draws: Any) -> None:
+    for stated, sign in ((domain.positive, 1.0), (domain.bounded(-1, 0), -1.0), (domain.bounded(-np.inf, 0), -1.0)):
+        drawn = np.array([x for (x,) in draws(gst.like(np.full(3, sign * 2.0**-14, np.float16), domain=stated), 200)])
+        assert np.abs(drawn).min() == 2.0**-14
+
+
+def test_both_ends_are_approached(draws: Any) -> None:
+    drawn = np.array([x for (x,) in draws(gst.like(np.full(4, 0.5), domain=domain.bounded(0, 1)), 300)])
+    assert 0 < drawn.min() < 1e-29
+    assert 0 < (1 - drawn).min() < 1e-10
+    assert ((drawn.min(axis=1) < 1e-7) & (drawn.max(axis=1) > 1 - 1e-7)).any()
+    assert ((drawn > 0.25) & (drawn < 0.75)).mean() > 0.2
+    above = np.array([x for (x,) in draws(gst.like(np.full(4, 0.5), domain=domain.positive), 300)])
+    assert above.min() < 1e-29
+    assert above.max() > 1e6
+    assert (above.max(axis=1) / above.min(axis=1)).max() > 1e9  # over many octaves in one array
+
+
+def test_shares_are_equal_uneven_and_near_a_corner(draws: Any) -> None:
+    drawn = [x for (x,) in draws(gst.like(np.full((2, 4), 0.25), domain=domain.ambient_simplex), 300)]
+    assert any((x == 0.25).all() for x in drawn)
+    assert any(1e-3 < x.min() < 0.2 for x in drawn)
+    assert any(x.min() < 1e-20 for x in drawn)
+    assert all(x.min() > 1e-11 for (x,) in draws(gst.like(np.full((2, 4), 0.25), domain=domain.simplex), 300))
+
+
+def test_domains_go_by_position_and_into_trees(draws: Any) -> None:
+    tree = {"scale": np.ones(3), "shift": [np.zeros(3), np.full(3, 0.5)]}
+    stated = {1: {"scale": domain.positive, "shift": [None, domain.bounded(0, 1)]}}
+    drawn = draws(gst.like(np.zeros(3), tree, domain=stated, vary=(0, 1)), 100)
+    assert all((t["scale"] > 0).all() and domain.bounded(0, 1).holds(t["shift"][1]) for _, t in drawn)
+    assert any((x < 0).any() for x, _ in drawn)
+    assert any((t["shift"][0] < 0).any() for _, t in drawn)
+
+
+@pytest.mark.parametrize(
+    ("args", "stated", "says"),
+    [
+        ((np.array([1.0, 0.0]),), domain.positive, r"args\[0\]\[1\] is 0, outside gradcheck.domain.positive"),
+        ((np.ones(1), np.ones((1, 2))), {1: domain.simplex}, r"args\[1\]\[0\] sums to 2, outside"),
+        ((np.ones(1),), {"x": domain.positive}, "domain names argument 'x': pass positions"),
+        ((np.ones(1),), {0: [domain.positive]}, r"for args\[0\], but that is one array"),
+    ],
+)
+def test_an_example_outside_is_refused(args: Any, stated: Any, says: str) -> None:
+    with pytest.raises(InvalidArgument, match=says):
+        gst.like(*args, domain=stated)
 
 
 def test_the_example_is_neither_shared_nor_watched(draws: Any) -> None:

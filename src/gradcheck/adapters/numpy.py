@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.domain import Domains
 from gradcheck.errors import InvalidArgument
 from gradcheck.rule import Pullback, Rule, as_positions, positional_names, qualified, require_callable
 
@@ -25,6 +26,7 @@ def from_loss(
     argnums: int | tuple[int, ...] = 0,
     name: str | None = None,
     reference: Function | None = None,
+    domain: Domains = None,
 ) -> Rule:
     """Make a rule of a scalar loss and the gradient that somebody derived for it.
 
@@ -41,11 +43,14 @@ def from_loss(
     reference : callable, optional
         A restatement of ``loss`` that JAX can trace. Left out, ``loss`` itself is tried, with ``jax.numpy`` in
         place of ``numpy``.
+    domain : Domain, dict or tuple, optional
+        Where the differentiated arguments may lie, such as ``gradcheck.domain.positive`` or
+        ``{"p": gradcheck.domain.simplex}``; see `gradcheck.domain`.
 
     Raises
     ------
     InvalidArgument
-        If ``loss`` or ``grad`` is not callable, or ``argnums`` is not made of positions.
+        If ``loss`` or ``grad`` is not callable, ``argnums`` is not made of positions, or ``domain`` of domains.
 
     Examples
     --------
@@ -76,6 +81,7 @@ def from_loss(
         parameters=positional_names(loss),
         target=_target(loss, grad),
         maker="from_loss",
+        domain=domain,
     )
 
 
@@ -86,6 +92,7 @@ def from_vjp(
     argnums: int | tuple[int, ...] | None = None,
     name: str | None = None,
     reference: Function | None = None,
+    domain: Domains = None,
 ) -> Rule:
     """Make a rule of a function and its vector-Jacobian product.
 
@@ -98,13 +105,13 @@ def from_vjp(
         returns one cotangent per differentiated argument (bare if there is one, else a tuple).
     argnums : int or tuple of int, optional
         Which positional arguments are differentiated; by default every floating-point one.
-    name, reference
+    name, reference, domain
         As in `from_loss`.
 
     Raises
     ------
     InvalidArgument
-        If ``fun`` or ``vjp`` is not callable, or ``argnums`` is not made of positions.
+        If ``fun`` or ``vjp`` is not callable, ``argnums`` is not made of positions, or ``domain`` of domains.
 
     Examples
     --------
@@ -128,6 +135,7 @@ def from_vjp(
         parameters=positional_names(fun),
         target=_target(fun, vjp),
         maker="from_vjp",
+        domain=domain,
     )
 
 
@@ -138,6 +146,7 @@ def from_forward_backward(
     argnums: int | tuple[int, ...] | None = None,
     name: str | None = None,
     reference: Function | None = None,
+    domain: Domains = None,
 ) -> Rule:
     """Make a rule of a pair that passes a cache: ``forward(*args) -> (out, cache)``, ``backward(dout, cache)``.
 
@@ -184,6 +193,7 @@ def from_forward_backward(
         parameters=positional_names(forward),
         target=_target(forward, backward),
         maker="from_forward_backward",
+        domain=domain,
     )
 
 
@@ -194,6 +204,7 @@ def from_pullback(
     forward: Function | None = None,
     name: str | None = None,
     reference: Function | None = None,
+    domain: Domains = None,
 ) -> Rule:
     """Make a rule of a function that already is one: ``fun(*args) -> (out, pullback)``.
 
@@ -203,7 +214,7 @@ def from_pullback(
         ``fun(*args, **options) -> (out, pullback)``; ``pullback(cotangent)`` as in `Rule`.
     forward : callable, optional
         The plain function, where it exists apart; by default the first of what ``fun`` returns.
-    argnums, name, reference
+    argnums, name, reference, domain
         As in `from_vjp`.
 
     Raises
@@ -236,6 +247,7 @@ def from_pullback(
         parameters=positional_names(fun),
         target=_target(fun),
         maker="from_pullback",
+        domain=domain,
     )
 
 

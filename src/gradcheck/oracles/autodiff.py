@@ -1,7 +1,7 @@
 """The autodiff oracle: JAX differentiates a reference, NumPy evaluates what came out, in float64.
 
-The program is JAX's own; only its arithmetic is ours (see `gradcheck.oracles.jaxpr` for why). No configuration of
-JAX is changed: 64-bit types are enabled in a context around each trace.
+The program is JAX's own; only its arithmetic is ours (see `gradcheck.oracles.program.jaxpr` for why). No configuration
+of JAX is changed: 64-bit types are enabled in a context around each trace.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.oracles import jaxpr
+from gradcheck.domain import Domain
+from gradcheck.oracles.program import jaxpr
 from gradcheck.rule import is_float
 from gradcheck.tree import Array, Flat, in_float64
 
@@ -46,6 +47,7 @@ class Autodiff:
     trace: list[Array]
     reference: Callable[..., Any]
     signature: jaxpr.Signature
+    domains: tuple[Domain | None, ...]
 
     @cached_property
     def magnitude(self) -> tuple[Array, ...]:
@@ -59,19 +61,35 @@ class Autodiff:
 
     def at(self, flat: Flat) -> tuple[Array, ...]:
         """Give the gradient at another point of the same shapes."""
+        return self.plan.values(self._inputs_at(flat))[len(self.value) :]
+
+    def magnitude_at(self, flat: Flat) -> tuple[Array, ...]:
+        """Give the size of the summands of the gradient at another point of the same shapes."""
+        return self.plan.magnitudes(self.plan.trace(self._inputs_at(flat)))[len(self.value) :]
+
+    def _inputs_at(self, flat: Flat) -> tuple[Array, ...]:
         arrays = [np.asarray(x) for x in in_float64(flat.leaves) if _is_array(x)]
-        outputs = self.plan.values((*arrays, *self.inputs[len(arrays) :]))
-        return outputs[len(self.value) :]
+        return (*arrays, *self.inputs[len(arrays) :])
 
     def sides(self, unit: float, runs: int) -> list[tuple[Array, ...]]:
         """Give the gradients across those comparisons that a precision with this round-off may decide otherwise."""
-        found = self.plan.sides(self.inputs, self.trace, unit=_REACH * unit, runs=runs, seed=0)
+        found = self.plan.sides(self.inputs, self.trace, unit=_REACH * unit, runs=runs, seed=0, keep=self._kept)
         return [results[len(self.value) :] for results in found]
 
     def sides_at(self, slot: int, entry: int, unit: float) -> list[tuple[Array, ...]]:
         """Give the gradients across the comparisons that one entry (by its flat index) of one leaf decides alone."""
-        found = self.plan.sides_at(self.inputs, self.trace, slot=self._slots[slot], entry=entry, unit=_REACH * unit)
+        found = self.plan.sides_at(
+            self.inputs, self.trace, slot=self._slots[slot], entry=entry, unit=_REACH * unit, keep=self._kept
+        )
         return [results[len(self.value) :] for results in found]
+
+    def _kept(self, inputs: Sequence[Array]) -> list[Array]:
+        """Take moved inputs back into their domains."""
+        kept = list(inputs)
+        for slot, domain in zip(self._slots, self.domains, strict=True):
+            if domain is not None:
+                kept[slot] = domain.kept(self.inputs[slot], inputs[slot])
+        return kept
 
     def piece(self, direction: Sequence[Array], length: float) -> float:
         """Shorten a length along a direction until, either way, no comparison comes out otherwise than at the point."""
@@ -148,7 +166,8 @@ def differentiate(label: str, reference: Callable[..., Any], flat: Flat, cotange
     except (ValueError, IndexError, TypeError) as error:  # its value has another shape than the cotangent's
         raise jaxpr.Untraceable(f"its program does not fit these inputs ({error})") from error
     outputs, n = plan.results(trace), plan.n_values
-    return Autodiff(label, outputs[:n], outputs[n:], plan, inputs, trace, reference, signature)
+    domains = tuple(leaf.domain for leaf in flat.differentiated)
+    return Autodiff(label, outputs[:n], outputs[n:], plan, inputs, trace, reference, signature, domains)
 
 
 def _is_array(leaf: Any) -> bool:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.oracles.remake import remake
+
 __all__ = ["candidates", "with_jax_numpy"]
 
 Function = Callable[..., Any]
@@ -38,10 +40,19 @@ def _hashable(function: Function) -> Function:
 @functools.lru_cache(maxsize=256)
 def _found(forward: Function) -> tuple[tuple[str, Function], ...]:
     bare = _bare(forward)
-    remade = with_jax_numpy(bare)
-    if remade is bare:
-        return (("the forward itself", bare),)
-    return (("the forward re-run with jax.numpy", remade), ("the forward itself", bare))
+    itself = "the forward itself", _afresh(bare, lambda value: value)
+    if with_jax_numpy(bare) is bare:
+        return (itself,)
+    return (("the forward re-run with jax.numpy", _afresh(bare, _in_jax)), itself)
+
+
+def _afresh(function: Function, replaced: Callable[[Any], Any]) -> Function:
+    """Remake a function for each trace: a tracer that it keeps would break whatever finds it later."""
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        return remake(function, replaced, always=True)(*args, **kwargs)
+
+    return traced
 
 
 def _bare(function: Function) -> Function:
@@ -59,13 +70,11 @@ def with_jax_numpy(function: Function) -> Function:
 
     Returns the same object where nothing in it refers to NumPy.
     """
-    remade: Function = _remake(function, {})
-    return remade
+    return remake(function, _in_jax)
 
 
-def _remake(value: Any, memo: dict[int, Any]) -> Any:
-    if id(value) in memo:
-        return memo[id(value)]
+def _in_jax(value: Any) -> Any:
+    """Give JAX's counterpart of a module or function; the value itself where it has none."""
     import jax
     import jax.numpy as jnp
 
@@ -73,14 +82,8 @@ def _remake(value: Any, memo: dict[int, Any]) -> Any:
         return _JaxNumpy("numpy")
     if isinstance(value, types.ModuleType):
         return _jax_module(value)
-    if isinstance(value, functools.partial):
-        inner = _remake(value.func, memo)
-        return value if inner is value.func else functools.partial(inner, *value.args, **value.keywords)
-    if isinstance(value, types.MethodType):
-        inner = _remake(value.__func__, memo)
-        return value if inner is value.__func__ else types.MethodType(inner, value.__self__)
-    if isinstance(value, types.FunctionType):
-        return _remake_function(value, memo)
+    if getattr(value, "__module__", None) == "builtins":  # Python's own sum adds arrays of JAX as they are
+        return value
     if isinstance(value, (np.ufunc, types.BuiltinFunctionType)) or _belongs_to_numpy(value):
         # `from numpy import exp`, and scipy.special's ufuncs, by name
         name = getattr(value, "__name__", "")
@@ -107,42 +110,3 @@ def _jax_module(module: types.ModuleType) -> types.ModuleType:
     return {"scipy.special": jax.scipy.special, "scipy": jax.scipy, "numpy.linalg": jax.numpy.linalg}.get(
         module.__name__, module
     )
-
-
-def _remake_function(function: types.FunctionType, memo: dict[int, Any]) -> types.FunctionType:
-    if function.__module__ and function.__module__.split(".")[0] in ("numpy", "jax", "scipy"):
-        return function
-    memo[id(function)] = function  # for recursion; replaced below if anything in it changes
-    names = _global_names(function.__code__)
-    seen = {n: function.__globals__[n] for n in names if n in function.__globals__}
-    new_globals = {n: _remake(v, memo) for n, v in seen.items()}
-    cells = function.__closure__ or ()
-    contents = [_contents(c) for c in cells]
-    new_contents = [_remake(c, memo) for c in contents]
-    if all(new_globals[n] is seen[n] for n in seen) and all(
-        a is b for a, b in zip(contents, new_contents, strict=True)
-    ):
-        return function
-    remade = types.FunctionType(
-        function.__code__,
-        {**function.__globals__, **new_globals},
-        function.__name__,
-        function.__defaults__,
-        tuple(c if a is b else types.CellType(b) for c, a, b in zip(cells, contents, new_contents, strict=True)),
-    )
-    remade.__kwdefaults__ = function.__kwdefaults__
-    memo[id(function)] = remade
-    return remade
-
-
-def _global_names(code: types.CodeType) -> set[str]:
-    """Names a function and the functions nested in it may look up globally."""
-    nested = (c for c in code.co_consts if isinstance(c, types.CodeType))
-    return set(code.co_names).union(*map(_global_names, nested))
-
-
-def _contents(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # a name that is not bound yet
-        return None

@@ -94,9 +94,10 @@ def _maker(report: Report) -> str:
     if not origin.target or not origin.maker:
         return "...  # the rule, as you made it"
     functions = ", ".join(target.partition(":")[2] for target in origin.target)
-    if origin.argnums is None or (origin.maker == "from_loss" and origin.argnums == (0,)):
-        return f"gradcheck.{origin.maker}({functions})"
-    return f"gradcheck.{origin.maker}({functions}, argnums={origin.argnums})"
+    default = origin.argnums is None or (origin.maker == "from_loss" and origin.argnums == (0,))
+    argnums = "" if default else f", argnums={origin.argnums}"
+    domain = f", domain={origin.domain}" if origin.domain else ""
+    return f"gradcheck.{origin.maker}({functions}{argnums}{domain})"
 
 
 def _entries(value: Any) -> int:

@@ -40,6 +40,7 @@ class Failure:
     kwargs: dict[str, Any]
     cotangent: Any
     seed: int
+    domain: str = ""
 
 
 def keep(report: Report, folder: Path = _FOLDER) -> Report:
@@ -59,6 +60,7 @@ def keep(report: Report, folder: Path = _FOLDER) -> Report:
         "files": [_file_of(target) for target in origin.target],
         "argnums": origin.argnums,
         "takes_cotangent": origin.takes_cotangent,
+        **({"domain": origin.domain} if origin.domain else {}),
         "seed": report.seed,
         "args": _encode(tuple(point.args), arrays),
         "kwargs": _encode(dict(point.kwargs), arrays),
@@ -129,6 +131,7 @@ def load_failure(path: str | os.PathLike[str]) -> Failure:
             _decode(meta["kwargs"], arrays),
             _decode(meta["cotangent"], arrays),
             int(meta["seed"]),
+            str(meta.get("domain", "")),
         )
     except DataError as error:
         raise DataError(f"{path}: {error}") from None

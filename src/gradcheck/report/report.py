@@ -21,11 +21,13 @@ class Origin:
     target: tuple[str, ...]
     argnums: tuple[int, ...] | None
     takes_cotangent: bool
+    domain: str = ""
 
     @classmethod
     def of(cls, rule: Rule) -> Origin:
         """Take down the names of a rule."""
-        return cls(rule.name, rule.maker, rule.target, rule.argnums, rule.takes_cotangent)
+        domain = "" if rule.domain is None else repr(rule.domain)
+        return cls(rule.name, rule.maker, rule.target, rule.argnums, rule.takes_cotangent, domain)
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,10 @@ class Tally:
     """What a run over many examples adds up to.
 
     ``regimes`` counts the examples of every regime that the strategy offers, or that was visited by chance, those of
-    cotangents among them where the rule takes one; 0 are those never visited. ``notes`` counts
-    what was noted of single examples, such as who judged where JAX could not. ``laws`` says of each law what
-    `gradcheck.Verdict` says, "held" if it held in any example.
+    cotangents among them where the rule takes one; 0 are those never visited. ``seen`` is a median over some of the
+    examples, since it costs as much as all else together. ``notes`` counts what was noted of single examples, such as
+    who judged where JAX could not. ``laws`` says of each law what `gradcheck.Verdict` says, "held" if it held in any
+    example.
     """
 
     examples: int

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from gradcheck.domain import Domain, Domains, as_domains, walk
 from gradcheck.errors import InvalidArgument
 from gradcheck.strategies.entries import Choice, Source
+from gradcheck.strategies.inside import NORMAL, SMALL, kinds_inside, rounded_inside
 from gradcheck.strategies.nested import leaves, map_leaves
-from gradcheck.strategies.options import DTYPES, Array
-from gradcheck.strategies.regimes import TINY
+from gradcheck.strategies.options import Array
 
 # The square of 5 times this, summed over 10 entries, is finite: 64,000 of 65,504 in float16. The wider dtypes
 # could take more; a rule that nobody described might not, and 1e3 already breaks an unshifted exponential.
-HUGE = {"float16": (16.0,), "float32": (1e3,), "float64": (1e3,)}
+HUGE = {"float16": (16.0,), "bfloat16": (1e3,), "float32": (1e3,), "float64": (1e3,)}
 
 # From ordinary numbers, the values of the example (both float64 and of one shape) and a scale to the values drawn.
 Make = Callable[[Array, Array, float], Array]
@@ -43,19 +44,21 @@ def _zeros(base: Array, _given: Array, _scale: float) -> Array:
     return np.zeros_like(base)
 
 
-_ONE = dict.fromkeys(DTYPES, (1.0,))
+_ONE = dict.fromkeys(HUGE, (1.0,))
 # Each with its scales, by dtype. None scales the example up, which could overflow.
 _VALUES: tuple[tuple[Make, Mapping[str, Sequence[float]]], ...] = (
     (_ordinary, _ONE),
-    (_given, dict.fromkeys(DTYPES, (1.0, -1.0, 0.5, -0.125))),
+    (_given, dict.fromkeys(HUGE, (1.0, -1.0, 0.5, -0.125))),
     (_ties, _ONE),
-    (_scaled, TINY),
+    (_scaled, SMALL),
     (_scaled, HUGE),
     (_zeros, _ONE),
 )
 
 
-def like(*args: Any, vary: int | tuple[int, ...] | None = None) -> st.SearchStrategy[tuple[Any, ...]]:
+def like(
+    *args: Any, vary: int | tuple[int, ...] | None = None, domain: Domains = None
+) -> st.SearchStrategy[tuple[Any, ...]]:
     """Draw arguments like the given ones.
 
     A float array that varies takes values that are ordinary (about -4 to 4), as given, as given with another
@@ -66,8 +69,9 @@ def like(*args: Any, vary: int | tuple[int, ...] | None = None) -> st.SearchStra
     Arrays are C-contiguous, however the example lies in memory: a rule is handed copies, and the law of layouts tries
     them all.
 
-    One example does not tell the domain of a rule: where that has no zeros or no negative numbers, write a
-    strategy instead.
+    One example does not tell the domain of a rule: where that has no zeros or no negative numbers, state it. Numbers
+    are then drawn inside, and near its ends too. Entries that are infinite in the example, as masked logits are, stay
+    so; where `gradcheck.domain.masked` is stated, some of them or all are unmasked.
 
     Parameters
     ----------
@@ -76,6 +80,8 @@ def like(*args: Any, vary: int | tuple[int, ...] | None = None) -> st.SearchStra
     vary : int or tuple of int, optional
         Positions of the arguments whose floats vary; left out, all that hold any. One-hot labels kept as
         floats would vary too: name the others here.
+    domain : Domain, dict or tuple, optional
+        Where the floats that vary may lie, as `gradcheck.domain` says; a dict goes by position.
 
     Returns
     -------
@@ -85,7 +91,7 @@ def like(*args: Any, vary: int | tuple[int, ...] | None = None) -> st.SearchStra
     Raises
     ------
     gradcheck.errors.InvalidArgument
-        If `vary` names no argument, or one without floats.
+        If `vary` names no argument, or one without floats; if the example is outside its domain.
 
     Examples
     --------
@@ -99,7 +105,7 @@ def like(*args: Any, vary: int | tuple[int, ...] | None = None) -> st.SearchStra
     """
     example = map_leaves(_copied, args)
     varying, rows = _positions(example, vary), _common_rows(example)
-    return _varied(example, varying, rows)
+    return _varied(example, _domains(example, varying, domain), rows)
 
 
 def _copied(leaf: Any) -> Any:
@@ -111,7 +117,7 @@ def _dtype(leaf: Any) -> str | None:
     """Name the float dtype of a leaf, None where it has none that varies."""
     if isinstance(leaf, (float, np.ndarray, np.generic)):
         name = np.asarray(leaf).dtype.name
-        return name if name in DTYPES else None
+        return name if name in HUGE else None
     return None
 
 
@@ -127,6 +133,20 @@ def _positions(args: tuple[Any, ...], vary: int | tuple[int, ...] | None) -> fro
             f"vary={vary!r}: pass positions of arguments that hold floats, which are {sorted(floats)}"
         )
     return frozenset(positions)
+
+
+def _domains(args: tuple[Any, ...], vary: frozenset[int], given: Domains) -> dict[int, list[Domain | None]]:
+    """List what is stated for each leaf of the arguments that vary, and hold the example to it."""
+    domains = as_domains(given, None, ())
+    found = {}
+    for position in vary:
+        own = domains if domains is None or isinstance(domains, Domain) else domains.get(position)
+        rows = list(walk(f"args[{position}]", args[position], own))
+        for path, leaf, domain in rows:
+            if domain is not None and _dtype(leaf) and (outside := domain.outside(np.asarray(leaf))):
+                raise InvalidArgument(f"{path}{outside}")
+        found[position] = [domain for _, _, domain in rows]
+    return found
 
 
 def _common_rows(args: tuple[Any, ...]) -> int | None:
@@ -151,7 +171,9 @@ def _has_sequence(tree: Any, length: int) -> bool:
 
 
 @st.composite
-def _varied(draw: st.DrawFn, args: tuple[Any, ...], vary: frozenset[int], rows: int | None) -> tuple[Any, ...]:
+def _varied(
+    draw: st.DrawFn, args: tuple[Any, ...], vary: dict[int, list[Domain | None]], rows: int | None
+) -> tuple[Any, ...]:
     source = Source(draw, arrays=len(leaves(args)))
     taken = None if rows is None else source.indices(1 + source.pick(Choice.ROWS, 2 * rows), rows)
     nth = count()
@@ -161,24 +183,37 @@ def _varied(draw: st.DrawFn, args: tuple[Any, ...], vary: frozenset[int], rows: 
             return leaf
         return leaf[taken] if taken is not None and leaf.ndim else leaf.copy()
 
-    def varied(leaf: Any) -> Any:
-        given, dtype = resampled(leaf), _dtype(leaf)
-        return given if dtype is None else _as_in(leaf, _values(source, next(nth), given, dtype), dtype)
+    def varied(leaf: Any, domain: Domain | None) -> Any:
+        given = resampled(leaf)
+        return given if _dtype(leaf) is None else _as_in(leaf, _values(source, next(nth), np.asarray(given), domain))
 
-    return tuple(map_leaves(varied if i in vary else resampled, arg) for i, arg in enumerate(args))
+    def each(tree: Any, domains: list[Domain | None]) -> Any:
+        rest = iter(domains)
+        return map_leaves(lambda leaf: varied(leaf, next(rest)), tree)
+
+    return tuple(each(arg, vary[i]) if i in vary else map_leaves(resampled, arg) for i, arg in enumerate(args))
 
 
-def _values(source: Source, nth: int, given: Any, dtype: str) -> Array:
-    wide = np.asarray(given, dtype=np.float64)
+def _values(source: Source, nth: int, given: Array, domain: Domain | None) -> Array:
+    """Draw numbers, in the dtype of the given ones."""
+    base = source.numbers(given.shape, nth=nth)
+    name, wide = given.dtype.name, given.astype(np.float64)
+    if domain is not None and (kinds := kinds_inside(domain)):
+        draw, sizes = kinds[source.pick(Choice.VALUES, len(kinds), nth)]
+        scale = sizes[name][source.pick(Choice.SCALE, len(sizes[name]), nth)]
+        return rounded_inside(draw(base, wide, scale, domain), given, domain)
     make, scales = _VALUES[source.pick(Choice.VALUES, len(_VALUES), nth)]
-    scale = scales[dtype][source.pick(Choice.SCALE, len(scales[dtype]), nth)]
-    return make(source.numbers(wide.shape, nth=nth), wide, scale)
+    scale = scales[name][source.pick(Choice.SCALE, len(scales[name]), nth)]
+    kept = np.isinf(wide)
+    if domain is not None and kept.any():  # all as in the example, none, or some
+        kept &= (True, False, base < 0)[source.pick(Choice.MASKS, 3, nth)]
+    values = make(base, np.where(np.isinf(wide), base, wide), scale)
+    rounded = np.where(kept, wide, values).astype(given.dtype)
+    return np.where(np.abs(rounded) < NORMAL[name], np.zeros_like(rounded), rounded)
 
 
-def _as_in(leaf: Any, values: Array, dtype: str) -> Any:
-    """Round the values to the dtype, and give them back as what the leaf is."""
-    rounded = np.array(values, dtype=dtype)
-    rounded[np.abs(rounded) < np.finfo(dtype).tiny] = 0
+def _as_in(leaf: Any, rounded: Array) -> Any:
+    """Give values back as what the leaf is."""
     if isinstance(leaf, np.ndarray):
         return rounded
     return float(rounded) if isinstance(leaf, float) and not isinstance(leaf, np.generic) else rounded[()]

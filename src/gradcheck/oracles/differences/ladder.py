@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from operator import mul
-
-import numpy as np
 
 __all__ = ["SMALLEST", "ULP", "Fit", "Ladder", "Rung", "fit"]
 
@@ -24,17 +23,27 @@ NORMAL = 2.0**-1022  # the smallest that is: below it a step has too few bits to
 
 @dataclass(frozen=True)
 class Rung:
-    """What ``phi`` does at ``step`` on either side; ``size`` is the largest ``|phi|`` that went into it."""
+    """What ``phi`` does at ``step`` on either side.
+
+    ``size`` is the largest ``|phi|`` that went into it, ``floor`` the noise that is in it wherever it was evaluated,
+    and ``grain`` the spacing of where it could be.
+    """
 
     step: float
     odd: float
     even: float
     size: float
+    floor: float
+    grain: float
 
     @property
     def variation(self) -> float:
         """How far ``phi`` moves from ``phi(0)``."""
         return abs(self.odd) + abs(self.even)
+
+    def noise(self, slope: float) -> float:
+        """Give the noise that no forward avoids: an ulp of its value, and half a grain in where it is evaluated."""
+        return self.floor + self.grain / 2 * slope
 
 
 class Ladder:
@@ -70,10 +79,6 @@ class Ladder:
             self._rungs[step] = self._rung(step)
         return self._rungs[step]
 
-    def noise(self, rung: Rung, slope: float) -> float:
-        """Give the noise that no forward avoids: an ulp of its value, and half a grain in where it is evaluated."""
-        return max(ULP * rung.size, self.least) + self.grain / 2 * slope + 2 * SMALLEST
-
     def _rung(self, step: float) -> Rung | None:
         sides = []
         for t in (step, -step):
@@ -86,12 +91,12 @@ class Ladder:
         size = max(abs(self.centre), *map(abs, sides))
         # Halved before they meet: the difference of two values near the largest float overflows.
         ahead, behind, centre = 0.5 * sides[0], 0.5 * sides[1], 0.5 * self.centre
-        return Rung(step, ahead - behind, (ahead - centre) + (behind - centre), size)
+        floor = max(ULP * size, self.least) + 2 * SMALLEST
+        return Rung(step, ahead - behind, (ahead - centre) + (behind - centre), size, floor, self.grain)
 
     def _call(self, t: float) -> float:
         self.evaluations += 1
-        with np.errstate(all="ignore"):
-            return float(self._phi(t))
+        return float(self._phi(t))
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ class Fit:
         What ``even(h) / h**power`` tends to.
     roundoff : float
         What the noise of ``phi`` can do to ``value``.
+    leverage : float
+        What a noise of 1 can.
     slope : float
         The steepest one-sided difference: what the others are small or large against.
     power : int
@@ -125,6 +132,7 @@ class Fit:
     gap: float
     bend: float
     roundoff: float
+    leverage: float
     slope: float
     power: int
     weights: tuple[float, ...]
@@ -142,29 +150,27 @@ class Fit:
 
     def miss(self, rung: Rung) -> float:
         """How far ``phi`` is, at a smaller step, from where the same extrapolation puts it."""
-        weights = _weights([known.step for known in self.rungs], self.power, rung.step)
+        weights = _weights(tuple(known.step / self.step for known in self.rungs), self.power, rung.step / self.step)
         slope = _dot(weights, [known.odd / known.step for known in self.rungs])
         bend = _dot(weights, [_bend(known, self.power) for known in self.rungs])
         return max(abs(rung.odd - rung.step * slope), abs(rung.even - rung.step ** (self.power - 1) * bend * rung.step))
 
     def noisier(self, noise: float) -> Fit:
         """Give the same fit for a ``phi`` with at least this noise."""
-        floor = sum(noise * abs(w) / rung.step for w, rung in zip(self.weights, self.rungs, strict=True))
-        return replace(self, roundoff=max(self.roundoff, floor))
+        return replace(self, roundoff=max(self.roundoff, noise * self.leverage))
 
 
-def fit(rungs: Sequence[Rung], noise: Callable[[Rung, float], float], power: int = 2) -> Fit:
+def fit(rungs: Sequence[Rung], power: int = 2) -> Fit:
     """Extrapolate two or more rungs, in order of falling step, to step zero.
 
     Parameters
     ----------
     rungs : sequence of Rung
-    noise : callable
-        ``(rung, slope) -> float``, what the values of a rung are uncertain by.
     power : int
         In powers of ``step**power``: 2 where ``phi`` is smooth, 1 where it has a kink.
     """
-    steps = [rung.step for rung in rungs]
+    smallest = rungs[-1].step
+    steps = tuple([rung.step / smallest for rung in rungs])
     weights, before = _weights(steps, power), _weights(steps[:-1], power)
     slopes = [rung.odd / rung.step for rung in rungs]
     bends = [_bend(rung, power) for rung in rungs]
@@ -174,14 +180,20 @@ def fit(rungs: Sequence[Rung], noise: Callable[[Rung, float], float], power: int
         gap = bend
         change += abs(bend - _dot(before, bends))
     else:  # a kink, even(h) = gap * h, leaves gap * _dot(weights, steps)
-        gap = _dot(weights, [rung.even for rung in rungs]) / _dot(weights, steps)
-    slope = max(rung.variation / rung.step for rung in rungs[-2:])
-    roundoff = sum(abs(w) * noise(rung, slope) / rung.step for w, rung in zip(weights, rungs, strict=True))
-    return Fit(value, change, gap, bend, roundoff, slope, power, weights, tuple(rungs))
+        gap = _dot(weights, [rung.even for rung in rungs]) / (smallest * _dot(weights, steps))
+    slope = max([rung.variation / rung.step for rung in rungs[-2:]])
+    roundoff = leverage = 0.0
+    for weight, rung in zip(weights, rungs, strict=True):
+        own = abs(weight) / rung.step
+        leverage += own
+        roundoff += own * rung.floor
+    roundoff += leverage * rungs[0].grain / 2 * slope
+    return Fit(value, change, gap, bend, roundoff, leverage, slope, power, weights, tuple(rungs))
 
 
-def _weights(steps: Sequence[float], power: int, at: float = 0.0) -> tuple[float, ...]:
-    """Lagrange's weights for the value at one step of a polynomial in ``step**power``."""
+@lru_cache(maxsize=1024)  # steps that start at a power of two differ by one: their quotients are always the same few
+def _weights(steps: tuple[float, ...], power: int, at: float = 0.0) -> tuple[float, ...]:
+    """Lagrange's weights for the value at one step of a polynomial in ``step**power``, all in one unit."""
     weights = []
     for own in steps:
         weight = 1.0

@@ -10,14 +10,18 @@ Comparisons are decided by the plain run and replayed in `Plan.spread`, so that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gradcheck.oracles.primitives import EXACT, LINEAR, Array, Operation
+from gradcheck.oracles.program.magnitude import magnitudes
+from gradcheck.oracles.program.noise import Noise
+from gradcheck.oracles.program.operation import Array, Operation
+from gradcheck.oracles.program.primitives import EXACT
+from gradcheck.oracles.program.shaping import sort_order
 
 __all__ = ["Plan", "Step"]
 
@@ -28,7 +32,11 @@ PERTURBATION = 2.0**-40
 # equal chances, so that it is missed once in 2^16.
 _PROBES = 16
 _NORMAL = float(np.finfo(np.float64).tiny)  # the smallest number that has a relative change
-_COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "clamp", "sort", "argmax", "argmin"})
+# a sort, or the place of a maximum, compares an array with itself
+_AMONG_ITSELF = frozenset({"sort", "argmax", "argmin"})
+# Takes inputs that were moved, and gives them back inside the domain of the program.
+Keep = Callable[[list[Array]], list[Array]]
+_COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "clamp"}) | _AMONG_ITSELF
 
 
 @dataclass(frozen=True)
@@ -86,50 +94,81 @@ class Plan:
 
     def magnitudes(self, values: Sequence[Array]) -> tuple[Array, ...]:
         """Evaluate with absolute values along a trace: how large the summands of each output entry are."""
-        sizes = [v if v is None or _is_discrete(v) else np.abs(v) for v in values]
-        with np.errstate(all="ignore"):
-            for step in self.steps:
-                if step.name == "sub":
-                    sizes[step.writes[0]] = sizes[step.reads[0]] + sizes[step.reads[1]]
-                elif step.name in ("neg", "abs"):
-                    sizes[step.writes[0]] = sizes[step.reads[0]]
-                elif step.name == "div":
-                    sizes[step.writes[0]] = np.asarray(sizes[step.reads[0]] / np.abs(values[step.reads[1]]))
-                elif step.name in LINEAR and not _is_discrete(values[step.writes[0]]):
-                    result = step.operation(*[sizes[i] for i in step.reads])
-                    parts = (result,) if len(step.writes) == 1 else result
-                    for slot, part in zip(step.writes, parts, strict=True):
-                        sizes[slot] = np.asarray(part)
-        return tuple(np.asarray(sizes[i], dtype=np.float64) for i in self.outputs)
+        return magnitudes(self, values)
 
-    def spread(self, inputs: Sequence[Array], plain: Sequence[Array], *, runs: int, seed: int) -> tuple[Array, ...]:
+    def spread(
+        self,
+        inputs: Sequence[Array],
+        plain: Sequence[Array],
+        *,
+        runs: int,
+        seed: int,
+        scale: float = PERTURBATION,
+    ) -> tuple[Array, ...]:
         """Give the largest change of each output over ``runs`` perturbed evaluations, per unit of perturbation.
 
-        ``plain`` is the trace of ``inputs``.
+        ``plain`` is the trace of ``inputs``, ``scale`` the largest relative perturbation.
         """
-        rng = np.random.default_rng(seed)
+        noise = Noise(seed, scale)
+        steps = self._replayed(plain)
+        floats = [k for k, slot in enumerate(self.outputs) if not _is_discrete(plain[slot])]
         worst = [np.zeros(np.shape(plain[i])) for i in self.outputs]
-        for _ in range(runs):
-            values = self._perturbed(inputs, plain, rng)
-            with np.errstate(all="ignore"):
-                for k, slot in enumerate(self.outputs):
+        with np.errstate(all="ignore"):
+            for _ in range(runs):
+                values = self._along(inputs, plain, steps, noise)
+                for k in floats:
+                    slot = self.outputs[k]
                     # a NaN difference (inf - inf) must stay NaN: an unknown spread is not a small one
-                    worst[k] = np.maximum(worst[k], np.abs(values[slot] - plain[slot]) / PERTURBATION)
+                    worst[k] = np.maximum(worst[k], np.abs(values[slot] - plain[slot]) / scale)
         return tuple(worst)
 
+    def _replayed(self, plain: Sequence[Array]) -> list[Step]:
+        """List the steps that a run which replays comparisons has to evaluate: those that make floats it needs."""
+        needed, steps = set(self.outputs), []
+        for step in reversed(self.steps):
+            if any(slot in needed and not _is_discrete(plain[slot]) for slot in step.writes):
+                needed.update(step.reads)
+                steps.append(step)
+        return steps[::-1]
+
+    def _along(
+        self, inputs: Sequence[Array], plain: Sequence[Array], steps: Sequence[Step], noise: Noise | None
+    ) -> list[Array]:
+        """Evaluate some steps with comparisons as they came out in a trace, every input and rounding perturbed."""
+        nudge = noise.nudge if noise else np.asarray
+        values = list(plain)
+        for slot, x in enumerate(inputs):
+            values[slot] = x if _is_discrete(x) else nudge(x)
+        for step in steps:
+            operands = [values[i] for i in step.reads]
+            operation = step.operation if step.name not in _REPLAYED else partial(_REPLAYED[step.name], step, plain)
+            result = operation(*operands)
+            for slot, part in zip(step.writes, (result,) if len(step.writes) == 1 else result, strict=True):
+                if not _is_discrete(plain[slot]):
+                    values[slot] = np.asarray(part) if step.name in EXACT else nudge(part)
+        return values
+
     def sides(
-        self, inputs: Sequence[Array], plain: Sequence[Array], *, unit: float, runs: int, seed: int
+        self,
+        inputs: Sequence[Array],
+        plain: Sequence[Array],
+        *,
+        unit: float,
+        runs: int,
+        seed: int,
+        keep: Keep = list,
     ) -> list[tuple[Array, ...]]:
         """Give the outputs along the other ways that comparisons may come out when all is perturbed by ``unit``.
 
         Operands that coincide to the precision of a rule may compare either way in it; each way is a derivative of
         the mathematical function at a point that this precision cannot tell from the one at hand. The perturbed run
         only decides: the outputs are evaluated at the inputs as they are, so that whatever no comparison touches
-        comes out exactly as it was.
+        comes out exactly as it was. Its inputs are those that ``keep`` makes of moved ones: what the program is beyond
+        their domain is no side of it.
         """
         if not self._close_call(plain, unit):
             return []
-        rng = np.random.default_rng(seed)
+        rng, noise = np.random.default_rng(seed), Noise(seed, unit)
         found: list[tuple[Array, ...]] = []
         primals = len(inputs) - self.n_values
         slots = self._choices(plain)
@@ -138,13 +177,20 @@ class Plan:
                 break
             # cotangents take no part in comparisons, and their zeros must stay what they are
             moved = [*map(partial(_stir, rng=rng, scale=unit), inputs[:primals]), *inputs[primals:]]
-            values = self._perturbed(moved, plain, rng, scale=unit, replay=False)
+            values = self._perturbed(keep([x if _is_discrete(x) else noise.nudge(x) for x in moved]), plain, noise)
             if any(not np.array_equal(values[slot], plain[slot]) for slot in slots):
-                found.append(self._along(inputs, values))
+                found.append(self._beyond(inputs, values))
         return found
 
     def sides_at(
-        self, inputs: Sequence[Array], plain: Sequence[Array], *, slot: int, entry: int, unit: float
+        self,
+        inputs: Sequence[Array],
+        plain: Sequence[Array],
+        *,
+        slot: int,
+        entry: int,
+        unit: float,
+        keep: Keep = list,
     ) -> list[tuple[Array, ...]]:
         """Give the outputs beyond those comparisons that one entry of one input turns, moved either way by ``unit``."""
         found: list[tuple[Array, ...]] = []
@@ -155,8 +201,9 @@ class Plan:
             moved = list(inputs)
             moved[slot] = inputs[slot].copy()
             moved[slot][at] += change
+            moved = keep(moved)
             if not self.same_piece(moved, plain):
-                found.append(self._along(inputs, self.trace(moved)))
+                found.append(self._beyond(inputs, self.trace(moved)))
         return found
 
     def same_piece(self, inputs: Sequence[Array], plain: Sequence[Array]) -> bool:
@@ -168,9 +215,10 @@ class Plan:
         """List the values that say how comparisons came out."""
         return [slot for step in self.steps for slot in step.writes if _is_discrete(plain[slot])]
 
-    def _along(self, inputs: Sequence[Array], values: Sequence[Array]) -> tuple[Array, ...]:
+    def _beyond(self, inputs: Sequence[Array], values: Sequence[Array]) -> tuple[Array, ...]:
         """Evaluate at the inputs with comparisons as they came out in other values."""
-        return self.results(self._perturbed(inputs, values, np.random.default_rng(0), scale=0.0))
+        with np.errstate(all="ignore"):
+            return self.results(self._along(inputs, values, self._replayed(values), None))
 
     def _close_call(self, plain: Sequence[Array], unit: float) -> bool:
         """Whether any comparison of floats has operands so close that perturbations by ``unit`` might turn it.
@@ -180,12 +228,12 @@ class Plan:
         """
         reach = None
         for step in self.steps:
-            if step.name not in _COMPARISONS or _is_discrete(plain[step.reads[0]]):
+            if step.name not in _COMPARISONS or _is_discrete(plain[step.reads[0]]) or _tests_nan(step):
                 continue
             if reach is None:
                 floats = [v for v in plain if v is not None and not _is_discrete(v)]
                 reach = unit * max(map(_largest, floats), default=0.0)
-            if len(step.reads) == 1:  # a sort, or the place of a maximum, compares an array with itself
+            if step.name in _AMONG_ITSELF:
                 return True
             a, b = (plain[i] for i in step.reads[:2])
             with np.errstate(all="ignore"):
@@ -193,31 +241,38 @@ class Plan:
                     return True
         return False
 
-    def _perturbed(
-        self,
-        inputs: Sequence[Array],
-        plain: Sequence[Array],
-        rng: np.random.Generator,
-        *,
-        scale: float = PERTURBATION,
-        replay: bool = True,
-    ) -> list[Array]:
+    def _perturbed(self, inputs: Sequence[Array], plain: Sequence[Array], noise: Noise) -> list[Array]:
+        """Evaluate with every rounding perturbed, comparisons left free."""
+        values = self._start(inputs)
         with np.errstate(all="ignore"):
-            values = self._start([x if _is_discrete(x) else _nudge(x, rng, scale) for x in inputs])
             for step in self.steps:
-                if replay and _is_discrete(plain[step.writes[0]]):
-                    for slot in step.writes:
-                        values[slot] = plain[slot]
-                    continue
-                operands = [values[i] for i in step.reads]
-                if step.name == "pow":  # a negative number has no power but a whole one
-                    base, exponent = (plain[i] for i in step.reads)
-                    operands[1] = np.where(base < 0, exponent, operands[1])
-                result = step.operation(*operands)
+                operation = partial(_whole_power, step, plain) if step.name == "pow" else step.operation
+                # what a perturbed run is NaN for, the function itself need not be on any side
+                result = plain[step.writes[0]] if _tests_nan(step) else operation(*[values[i] for i in step.reads])
                 for slot, part in zip(step.writes, (result,) if len(step.writes) == 1 else result, strict=True):
-                    exact = step.name in EXACT or _is_discrete(np.asarray(part))
-                    values[slot] = np.asarray(part) if exact else _nudge(np.asarray(part), rng, scale)
+                    exact = step.name in EXACT or _is_discrete(part)
+                    values[slot] = np.asarray(part) if exact else noise.nudge(np.asarray(part))
         return values
+
+
+def _sort_as_it_was(step: Step, plain: Sequence[Array], *operands: Array) -> Any:
+    order = sort_order(step.params, [plain[i] for i in step.reads])
+    result = [np.take_along_axis(x, order, step.params["dimension"]) for x in operands]
+    return result if len(result) > 1 else result[0]
+
+
+def _whole_power(step: Step, plain: Sequence[Array], x: Array, y: Array) -> Any:
+    """Keep the exponent of a negative number, which has no power but a whole one."""
+    base, exponent = (plain[i] for i in step.reads)
+    return step.operation(x, np.where(base < 0, exponent, y))
+
+
+# what a perturbed run evaluates otherwise than by the operation itself
+_REPLAYED: Mapping[str, Operation] = {"pow": _whole_power, "sort": _sort_as_it_was}
+
+
+def _tests_nan(step: Step) -> bool:
+    return step.name in ("eq", "ne") and step.reads[0] == step.reads[1]
 
 
 def _largest(x: Array) -> float:
@@ -241,7 +296,3 @@ def _stir(x: Array, rng: np.random.Generator, scale: float) -> Array:
         return x
     size = _smallest(x)
     return np.asarray(np.where(np.abs(x) < _NORMAL, x + scale * size * rng.uniform(-1.0, 1.0, x.shape), x))
-
-
-def _nudge(x: Array, rng: np.random.Generator, scale: float) -> Array:
-    return np.asarray(x * (1.0 + scale * rng.uniform(-1.0, 1.0, np.shape(x))))

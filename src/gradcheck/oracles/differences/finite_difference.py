@@ -1,10 +1,10 @@
 """The finite-difference oracle: a derivative from values alone, with an error that holds.
 
-No step suits both ``exp`` at 700 and ``1/x`` at 1e-8, so it is searched for (`gradcheck.oracles.step_search`), and
-nothing is believed that has not been confirmed at other steps:
+No step suits both ``exp`` at 700 and ``1/x`` at 1e-8, so it is searched for
+(`gradcheck.oracles.differences.step_search`), and nothing is believed that has not been confirmed at other steps:
 
 1. From a length over which the function may bend, steps fall, and the differences are extrapolated to step zero
-   (`gradcheck.oracles.ladder`), until what the last step changed is no more than rounding explains [1]_.
+   (`gradcheck.oracles.differences.ladder`), until what the last step changed is no more than rounding explains [1]_.
 2. At two far smaller steps the function has to be where the extrapolation puts it. What it misses by is its noise,
    measured rather than assumed, for a function that cancels internally has more of it than its value shows; compare
    the difference tables of [2]_ and [3]_.
@@ -31,10 +31,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradcheck.errors import InvalidArgument
-from gradcheck.oracles.estimate import Estimate, FloatArray
-from gradcheck.oracles.ladder import SMALLEST, ULP, Fit, Ladder, fit
-from gradcheck.oracles.line import Line
-from gradcheck.oracles.step_search import EXPLAINED, MARGIN, claim, search, trials
+from gradcheck.oracles.differences.estimate import Estimate, FloatArray
+from gradcheck.oracles.differences.ladder import SMALLEST, ULP, Fit, Ladder, Rung, fit
+from gradcheck.oracles.differences.line import Line
+from gradcheck.oracles.differences.step_search import EXPLAINED, GRAINS, MARGIN, claim, search, trials
 
 __all__ = ["derivative", "directional"]
 
@@ -91,14 +91,15 @@ def derivative(
     for name, size in (("grain", grain), ("noise", noise)):
         if size is not None and not 0 <= size < math.inf:
             raise InvalidArgument(f"{name} is {size}; give a finite number, zero or above")
-    ladder = Ladder(phi, ULP * scales[0] if grain is None else grain, noise)
-    if math.isfinite(ladder.centre):
-        found = search(ladder, scales)
-    else:
-        found = f"the forward is {ladder.centre} at the point itself"
-    if isinstance(found, str):
-        return Estimate.unknown(ORACLE, found, evaluations=ladder.evaluations)
-    return _estimate(ladder, found)
+    with np.errstate(all="ignore"):  # the forward may be taken where it overflows
+        ladder = Ladder(phi, ULP * scales[0] if grain is None else grain, noise)
+        if math.isfinite(ladder.centre):
+            found = search(ladder, scales)
+        else:
+            found = f"the forward is {ladder.centre} at the point itself"
+        if isinstance(found, str):
+            return Estimate.unknown(ORACLE, found, evaluations=ladder.evaluations)
+        return _estimate(ladder, found)
 
 
 def directional(
@@ -108,6 +109,7 @@ def directional(
     *,
     noise: float = 0.0,
     scale: float | None = None,
+    room: ArrayLike | None = None,
 ) -> Estimate:
     """Differentiate a scalar function of an array along a direction.
 
@@ -126,11 +128,13 @@ def directional(
         As in `derivative`.
     scale : float, optional
         As there; left out, the lengths that the size of the primal suggests.
+    room : array_like, optional
+        Like the primal: how far each entry may move to either side. Steps end a long way before.
 
     Returns
     -------
     Estimate
-        Of shape (): as `derivative` gives.
+        Of shape (): as `derivative` gives. Its error is NaN too where there is room for no step that rounding leaves.
 
     Raises
     ------
@@ -143,8 +147,11 @@ def directional(
     >>> bool(abs(slope.value - (3 - 12)) <= slope.error < 1e-11)
     True
     """
-    line = Line.through(primal, direction)
-    return derivative(lambda t: fun(line.at(t)), scale=scale or line.scales, grain=line.grain, noise=noise)
+    line = Line.through(primal, direction, room)
+    if line.reach < GRAINS * line.grain:
+        return Estimate.unknown(ORACLE, f"the domain ends {line.reach:.1e} away, too near for a step")
+    scales = line.scales if scale is None else (min(scale, line.reach / 2),)
+    return derivative(lambda t: fun(line.at(t)), scale=scales, grain=line.grain, noise=noise)
 
 
 def _estimate(ladder: Ladder, found: Fit) -> Estimate:
@@ -153,26 +160,33 @@ def _estimate(ladder: Ladder, found: Fit) -> Estimate:
         return Estimate.unknown(
             ORACLE, "the forward is finite at some steps and not at smaller ones", evaluations=ladder.evaluations
         )
-    runs = [(*found.rungs[len(found.rungs) - n :], near, far) for n in (0, 1, 2)]
-    kinked = min((fit(run, ladder.noise, power=1) for run in runs), key=_kinked_claim)
-    gap = abs(kinked.gap)
-    # A gap that large steps do not show is the noise of small ones.
-    kink = max(EXPLAINED * kinked.roundoff, 4 * kinked.change) < gap < 4 * found.spread
-    if kink:
-        found, error = kinked, _kinked_claim(kinked)
-        detail = f"kink: slopes {kinked.value - kinked.gap:.6g} behind and {kinked.value + kinked.gap:.6g} ahead"
+    kinked = _kink(found, near, far)
+    if kinked:
+        value, error = kinked.value, _kinked_claim(kinked)
+        detail = f"kink: slopes {value - kinked.gap:.6g} behind and {value + kinked.gap:.6g} ahead"
     else:
         # Bending that hides between the steps shows at the nearer trial, as a miss in proportion to its step.
-        error = claim(found) + found.miss(near) / near.step
+        value, error = found.value, claim(found) + found.miss(near) / near.step
         detail = f"step {found.step:.1e}, truncation {found.spread:.1e}, round-off {found.roundoff:.1e}"
     return Estimate(
         ORACLE,
-        np.array(found.value),
+        np.array(value),
         np.array(max(error, SMALLEST)),
         detail,
-        kink=kink,
+        kink=kinked is not None,
         evaluations=ladder.evaluations,
     )
+
+
+def _kink(found: Fit, near: Rung, far: Rung) -> Fit | None:
+    """Fit a kink at zero, if there is one: a gap that large steps do not show is the noise of small ones."""
+    most = 4 * found.spread
+    if most <= EXPLAINED * far.noise(0.0) / far.step:  # less than the noise of any fit that holds the last step
+        return None
+    runs = [(*found.rungs[len(found.rungs) - n :], near, far) for n in (0, 1, 2)]
+    kinked = min((fit(run, power=1) for run in runs), key=_kinked_claim)
+    seen = max(EXPLAINED * kinked.roundoff, 4 * kinked.change) < abs(kinked.gap) < most
+    return kinked if seen else None
 
 
 def _kinked_claim(found: Fit) -> float:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from gradcheck.oracles.ladder import ULP, Fit, Ladder, Rung, fit
+from gradcheck.oracles.differences.ladder import ULP, Fit, Ladder, Rung, fit
 
-__all__ = ["EXPLAINED", "MARGIN", "claim", "search", "trials"]
+__all__ = ["EXPLAINED", "GRAINS", "MARGIN", "claim", "search", "trials"]
 
 # The first step as a part of the scale: four rungs from here leave exp a truncation error of 2e-13, the round-off.
 START = 0.1
@@ -24,7 +25,8 @@ COLUMNS = 5
 # What rounding may bring about, in multiples of the round-off, before something else has to explain it; and what is
 # claimed of it. The noise is known from a few values, which can all be small by chance. Of 143,000 random compositions
 # of smooth functions, 9 were off by more than was claimed: eight that float64 flattens to zero at every step, and one
-# whose oscillation is below its rounding. No other error was above 0.7 of its claim.
+# whose oscillation is below its rounding. No other error was above 0.7 of its claim. Of 68,000 since scales are rounded
+# to powers of two, none was off.
 EXPLAINED = 16
 MARGIN = 8
 # Where a fit is tried out, as parts of its smallest step: near enough to show bending that hides between the steps,
@@ -51,28 +53,35 @@ def search(ladder: Ladder, scales: Sequence[float]) -> Fit | str:
     """
     fits: list[Fit] = []
     best: Fit | None = None
-    for scale in scales:
-        if best and START * scale >= best.step:
+    starts = [START * _power_of_two(scale) for scale in scales]
+    for start in starts:
+        if best and start >= best.step:
             continue
-        fits += _descend(ladder, START * scale)
+        fits += _descend(ladder, start)
         best = min(fits, key=claim, default=None)
         if best and (_explained(best) or _smooth(best)):
             break
     if best:
-        sure = _explained(best) and _confirmed(ladder, best)
-        best = _settle(ladder, fits)
+        misses = _misses(ladder, best)
+        sure = _explained(best) and _confirmed(ladder, best, misses)
+        best = _settle(fits, max(misses))
         if sure:
             return best
-    below = best.step if best else START * scales[-1]
+    below = best.step if best else starts[-1]
     closer = _closer(ladder, best, below, GRAINS * max(ladder.grain, ULP * scales[-1]))
-    return closer or (
-        _unless_it_jumps(ladder, best) if best else "the forward is not finite on both sides of the point"
-    )
+    if best is None:
+        return closer or "the forward is not finite on both sides of the point"
+    return _hedged(best, closer) if closer else _unless_it_jumps(ladder, best)
 
 
-def claim(found: Fit) -> float:
-    """Give the error that a fit can vouch for."""
-    return 2 * found.spread + MARGIN * found.roundoff
+def _power_of_two(scale: float) -> float:
+    """Round a scale down to a power of two, so that a factor of two on the direction changes no digit."""
+    return math.ldexp(0.5, math.frexp(scale)[1])
+
+
+def claim(found: Fit, noise: float = 0.0) -> float:
+    """Give the error that a fit can vouch for, of a function with at least this noise."""
+    return 2 * found.spread + MARGIN * max(found.roundoff, noise * found.leverage)
 
 
 def trials(ladder: Ladder, found: Fit) -> list[Rung | None]:
@@ -92,41 +101,55 @@ def _descend(ladder: Ladder, step: float) -> list[Fit]:
         if rung is None:
             continue
         rungs = [*rungs[1 - COLUMNS :], rung]
-        latest = [found for n in range(2, len(rungs) + 1) if (found := _fit(ladder, rungs[-n:]))]
+        longest = len(rungs)
+        latest = []
+        for n in range(longest, 1, -1):
+            found = _fit(rungs[-n:])
+            if found:
+                latest.append(found)
+                if _explained(found):
+                    return [*fits, *latest]
         fits += latest
-        if any(map(_explained, latest)):
-            break
         reached = min((found.spread for found in latest), default=math.inf)
         if reached <= spread / 2 or len(rungs) == 1:
             spread, idle = reached, 0
     return fits
 
 
-def _confirmed(ladder: Ladder, found: Fit) -> bool:
+def _confirmed(ladder: Ladder, found: Fit, misses: Sequence[float]) -> bool:
     """Whether rounding alone explains what the fit misses by where it is tried out."""
-    return all(
-        rung and found.miss(rung) <= MARGIN * (ladder.noise(rung, found.slope) + found.roundoff * rung.step)
-        for rung in trials(ladder, found)
-    )
+    pairs = zip(trials(ladder, found), misses, strict=True)
+    return all(rung and miss <= MARGIN * (rung.noise(found.slope) + found.roundoff * rung.step) for rung, miss in pairs)
 
 
-def _settle(ladder: Ladder, fits: Sequence[Fit]) -> Fit:
-    """Choose again among fits, now that the noise can be measured."""
-    noise = max(_misses(ladder, min(fits, key=claim)))
-    return min((found.noisier(noise) for found in fits), key=claim)
+def _settle(fits: Sequence[Fit], noise: float) -> Fit:
+    """Choose again among fits, now that the noise is measured."""
+    return min(fits, key=lambda found: claim(found, noise)).noisier(noise)
 
 
 def _closer(ladder: Ladder, best: Fit | None, step: float, lowest: float) -> Fit | None:
     """Look below ``step`` for a bend too narrow for the steps so far: two steps that agree better, or elsewhere."""
     while (step := LEAP * step) > lowest:
         pair = [rung for rung in (ladder.rung(step), ladder.rung(step / RATIO)) if rung]
-        found = _fit(ladder, pair) if len(pair) == 2 else None
+        found = _fit(pair) if len(pair) == 2 else None
         if found and (best is None or found.spread <= max(best.spread, abs(found.value - best.value)) / 4):
             # The bend may reach up to the step before, or something else may begin there.
             fits = _descend(ladder, step / math.sqrt(LEAP)) or _descend(ladder, step)
             if _credible(ladder, best, fits):
-                return _settle(ladder, fits)
+                return _settle(fits, max(_misses(ladder, min(fits, key=claim))))
     return None
+
+
+def _hedged(best: Fit, closer: Fit) -> Fit:
+    """Cover both slopes where what tells them apart is below what float32 resolves, and take that at large steps.
+
+    In a forward that computes in float32 inside, a small step moves entries near zero and no others; in one that
+    cancels, ``(1 - cos x) / x**2``, it moves the divisor and not what is divided.
+    """
+    apart, widest = abs(best.value - closer.value), closer.rungs[0]
+    if apart * widest.step > COARSE * widest.size:
+        return closer
+    return replace(best, change=best.change + (apart + claim(closer)) / 2)
 
 
 def _credible(ladder: Ladder, best: Fit | None, fits: Sequence[Fit]) -> bool:
@@ -134,8 +157,9 @@ def _credible(ladder: Ladder, best: Fit | None, fits: Sequence[Fit]) -> bool:
     closest = min(fits, key=claim)
     if closest.slope == 0:  # may be one stair of a staircase of rounding, if there is a smooth climb over many
         return best is None or not _smooth(best)
-    if not (_explained(closest) and _confirmed(ladder, closest)):
-        closest = _settle(ladder, fits)
+    misses = _misses(ladder, closest)
+    if not (_explained(closest) and _confirmed(ladder, closest, misses)):
+        closest = _settle(fits, max(misses))
         if not _explained(closest) or (best and _noisy(ladder, best)):
             return False
     return claim(closest) <= closest.slope / 4
@@ -143,7 +167,7 @@ def _credible(ladder: Ladder, best: Fit | None, fits: Sequence[Fit]) -> bool:
 
 def _noisy(ladder: Ladder, found: Fit) -> bool:
     """Whether what a fit contradicts itself by is noise: as large at small steps, where a bend has all but gone."""
-    return _explained(fit(found.rungs, ladder.noise).noisier(min(_misses(ladder, found))))
+    return _explained(fit(found.rungs).noisier(min(_misses(ladder, found))))
 
 
 def _unless_it_jumps(ladder: Ladder, best: Fit) -> Fit | str:
@@ -158,8 +182,8 @@ def _misses(ladder: Ladder, found: Fit) -> list[float]:
     return [found.miss(rung) if rung else math.inf for rung in trials(ladder, found)]
 
 
-def _fit(ladder: Ladder, rungs: Sequence[Rung]) -> Fit | None:
-    found = fit(rungs, ladder.noise)
+def _fit(rungs: Sequence[Rung]) -> Fit | None:
+    found = fit(rungs)
     return found if math.isfinite(claim(found)) else None
 
 

@@ -2,40 +2,29 @@
 
 JAX turns the vector-Jacobian product of a reference into a list of primitive equations (a jaxpr). Compiling that for
 every shape that Hypothesis draws would cost 0.2 s each, so it is traced once on *symbolic* sizes, bound to the sizes
-at hand (about half a millisecond, remembered), and evaluated by NumPy, in the arithmetics of `gradcheck.oracles.plan`.
-Where a reference cannot be traced on symbolic sizes (``len(z)``, a Python branch on a size) it is traced per shape.
+at hand (about half a millisecond, remembered), and evaluated by NumPy, in the arithmetics of
+`gradcheck.oracles.program.plan`. Where a reference cannot be traced on symbolic sizes (``len(z)``, a Python branch on
+a size) it is traced per shape.
+
+This module traces; `binding` turns what was traced into a plan, in which loops are unrolled (`control`), large
+primitives rewritten in smaller ones (`lowering`), approximations named for what they stand for (`replacements`), and
+each remaining step has an operation of NumPy (`primitives`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
-from gradcheck.oracles.plan import Plan, Step
-from gradcheck.oracles.primitives import BINDERS, Array
+from gradcheck.oracles.program.binding import Binder, Outline, outline
+from gradcheck.oracles.program.operation import Untraceable
+from gradcheck.oracles.program.plan import Plan
 
 __all__ = ["Leaf", "Plan", "Signature", "Static", "Untraceable", "plan", "warm_up"]
-
-_INLINED = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-    "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
-    "custom_lin": "call_jaxpr",
-}
-
-
-class Untraceable(Exception):
-    """JAX cannot trace the reference, or its program has a primitive this interpreter lacks."""
 
 
 @dataclass(frozen=True)
@@ -120,17 +109,28 @@ def _plan(reference: Callable[..., Any], signature: Signature, mode: str) -> Pla
     if isinstance(traced, str):
         return traced
     try:
-        return _Binder(sizes).bind(traced)
+        return traced.at(sizes)
     except Untraceable as reason:
         return str(reason)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Program:
-    """A closed jaxpr, and how many values of the reference come first among its outputs."""
+    """A closed jaxpr, how many values of the reference come first among its outputs, and the names of its sizes."""
 
     closed: Any
     n_values: int
+    symbols: tuple[str, ...]
+
+    @cached_property
+    def _outline(self) -> Outline | None:
+        return outline(self.closed, self.n_values, self.symbols)
+
+    def at(self, sizes: Mapping[str, int]) -> Plan:
+        """Bind to sizes."""
+        if sizes and self._outline:
+            return self._outline.at(sizes)
+        return Binder(sizes).bind(self.closed, self.n_values)
 
 
 @lru_cache(maxsize=256)
@@ -176,75 +176,4 @@ def _program(reference: Callable[..., Any], signature: Signature, mode: str) -> 
             closed = jax.make_jaxpr(program)(*structs, *vectors)
         except Exception as error:
             return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
-    return _Program(closed, len(out))
-
-
-def _lacking(*_: Any) -> None:
-    """Stand for a primitive that this interpreter lacks."""
-
-
-class _Binder:
-    """Flattens a jaxpr into steps: calls inlined, symbols replaced by sizes, dead equations dropped."""
-
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        self.sizes = sizes
-        self.count = 0
-        self.steps: list[Step] = []
-        self.constants: list[tuple[int, Array]] = []
-
-    def bind(self, program: _Program) -> Plan:
-        jaxpr = program.closed.jaxpr
-        slots = {var: self._new() for var in jaxpr.invars}
-        for var, constant in zip(jaxpr.constvars, program.closed.consts, strict=True):
-            slots[var] = self._constant(constant)
-        outputs = tuple(self._inline(jaxpr, slots))
-        return Plan(self._alive(outputs), tuple(self.constants), self.count, outputs, program.n_values)
-
-    def _new(self) -> int:
-        self.count += 1
-        return self.count - 1
-
-    def _constant(self, value: Any) -> int:
-        slot = self._new()
-        array = np.asarray(value)
-        self.constants.append((slot, array.astype(np.float64) if array.dtype.kind not in "biu" else array))
-        return slot
-
-    def _read(self, atom: Any, slots: Mapping[Any, int]) -> int:
-        return self._constant(atom.val) if hasattr(atom, "val") else slots[atom]
-
-    def _inline(self, jaxpr: Any, slots: dict[Any, int]) -> list[int]:
-        for equation in jaxpr.eqns:
-            name, reads = equation.primitive.name, [self._read(v, slots) for v in equation.invars]
-            if name in _INLINED:
-                inner = equation.params[_INLINED[name]]
-                inner, consts = (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, [])
-                local = dict(zip(inner.invars, reads, strict=True))
-                local |= {var: self._constant(c) for var, c in zip(inner.constvars, consts, strict=True)}
-                slots.update(zip(equation.outvars, self._inline(inner, local), strict=True))
-                continue
-            writes = [self._new() for _ in equation.outvars]
-            slots.update(zip(equation.outvars, writes, strict=True))
-            params = {key: self._concrete(value) for key, value in equation.params.items()}
-            # a primitive that is lacking is refused in `_alive`, and only if the result needs it
-            operation = BINDERS[name](params) if name in BINDERS else _lacking
-            self.steps.append(Step(operation, name, tuple(reads), tuple(writes), params))
-        return [self._read(v, slots) for v in jaxpr.outvars]
-
-    def _concrete(self, value: Any) -> Any:
-        if type(value) in (tuple, list):
-            return tuple(self._concrete(v) for v in value)
-        if hasattr(value, "_evaluate"):  # a size made of symbols; JAX has no public way to evaluate one
-            return int(value._evaluate(self.sizes))  # noqa: SLF001
-        return value
-
-    def _alive(self, outputs: tuple[int, ...]) -> tuple[Step, ...]:
-        # JAX leaves dead equations behind, among them comparisons that would be taken for ties
-        needed, alive = set(outputs), []
-        for step in reversed(self.steps):
-            if needed.intersection(step.writes):
-                if step.name not in BINDERS:
-                    raise Untraceable(f"its program has the primitive {step.name!r}, which the interpreter lacks")
-                needed.update(step.reads)
-                alive.append(step)
-        return tuple(reversed(alive))
+    return _Program(closed, len(out), tuple(names))

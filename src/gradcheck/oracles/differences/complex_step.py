@@ -30,9 +30,9 @@ import numpy as np
 from numpy.exceptions import ComplexWarning
 from numpy.typing import ArrayLike, NDArray
 
-from gradcheck.oracles.estimate import Estimate
-from gradcheck.oracles.ladder import SMALLEST, ULP
-from gradcheck.oracles.line import Line
+from gradcheck.oracles.differences.estimate import Estimate
+from gradcheck.oracles.differences.ladder import SMALLEST, ULP
+from gradcheck.oracles.differences.line import Line
 
 __all__ = ["directional"]
 
@@ -68,7 +68,13 @@ class _Sample:
     underflow: float
 
 
-def directional(fun: Callable[[NDArray[Any]], Any], primal: ArrayLike, direction: ArrayLike) -> Estimate:
+def directional(
+    fun: Callable[[NDArray[Any]], Any],
+    primal: ArrayLike,
+    direction: ArrayLike,
+    *,
+    room: ArrayLike | None = None,
+) -> Estimate:
     """Differentiate a scalar function of an array along a direction, by a step into the complex plane.
 
     Takes one real and four to six complex evaluations.
@@ -80,6 +86,8 @@ def directional(fun: Callable[[NDArray[Any]], Any], primal: ArrayLike, direction
         returns a number.
     primal, direction : array_like
         Of one shape, finite; ``direction`` not zero everywhere.
+    room : array_like, optional
+        Like the primal: how far the real part of each entry may move to either side.
 
     Returns
     -------
@@ -100,18 +108,19 @@ def directional(fun: Callable[[NDArray[Any]], Any], primal: ArrayLike, direction
     >>> directional(lambda x: np.sum(x * abs(x)), [1.0, 2.0], [1.0, 1.0]).detail
     'not analytic: the derivative is 3 into the complex plane and 6 along the real line'
     """
-    forward = _Forward(fun, Line.through(primal, direction))
-    best, reasons = None, []
+    forward = _Forward(fun, Line.through(primal, direction, room))
+    best, reason = None, ""
     for along in forward.spacings:
         try:
             found = _estimate(forward, along)
         except _Unsuitable as unsuitable:
-            reasons.append(str(unsuitable))
+            reason = reason or str(unsuitable)
             continue
         best = found if best is None or found.error < best.error else best
         if best.error <= ENOUGH * abs(best.value):
             break
-    return best or Estimate.unknown(ORACLE, reasons[0], evaluations=forward.evaluations)
+    reason = reason or "the domain ends too near for a real difference"
+    return best or Estimate.unknown(ORACLE, reason, evaluations=forward.evaluations)
 
 
 class _Forward:
@@ -127,8 +136,9 @@ class _Forward:
     @property
     def spacings(self) -> list[float]:
         """Steps along the line for what only a real difference can tell; the second for entries near zero."""
-        scales = dict.fromkeys((1 / self.line.speed, self.line.scales[-1]))
-        return list(dict.fromkeys(max(ALONG * scale, GRAINS * self.line.grain) for scale in scales))
+        scales = dict.fromkeys((min(1 / self.line.speed, self.line.reach / 2), self.line.scales[-1]))
+        steps = dict.fromkeys(max(ALONG * scale, GRAINS * self.line.grain) for scale in scales)
+        return [step for step in steps if step < self.line.reach]
 
     def above(self, t: float, step: float = STEPS[0]) -> _Sample:
         """Evaluate off the line, at ``t`` plus an imaginary step."""

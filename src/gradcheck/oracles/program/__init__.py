@@ -1,0 +1,1 @@
+"""Programs that JAX derives, and the arithmetics that NumPy evaluates them in."""
