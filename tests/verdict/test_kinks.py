@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gradcheck
+from gradcheck import domain
 from gradcheck.verdict import Outcome
 
 
@@ -107,3 +108,21 @@ def test_a_comparison_that_float32_decides_otherwise() -> None:
     report = gradcheck.examine(rule, x)
     assert report
     assert report.verdict.notes
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_branch_outside_the_domain_is_no_side(dtype: Any) -> None:
+    """The last float below 1 is an ulp from where the forward is something else, and that is beyond its domain."""
+    pytest.importorskip("flint", exc_type=ImportError)
+
+    def surprisal(p: Any) -> Any:
+        return np.sum(np.where(p >= 1, 7 * p, -np.log(p)))
+
+    def rule(gradient: Any, stated: Any) -> gradcheck.Rule:
+        return gradcheck.from_loss(surprisal, lambda p: gradient(p).astype(p.dtype), domain=stated)
+
+    p = np.array([np.nextafter(dtype(1), dtype(0)), 0.5], dtype)
+    assert gradcheck.examine(rule(lambda p: -1 / p, domain.bounded(0, 1)), p)
+    beyond = rule(lambda p: np.where(p > 0.9, 7.0, -1 / p), domain.bounded(0, 1))
+    assert gradcheck.examine(beyond, p).outcome is Outcome.FAIL
+    assert gradcheck.examine(rule(lambda p: np.where(p > 0.9, 7.0, -1 / p), domain.positive), p)

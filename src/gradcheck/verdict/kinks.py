@@ -13,28 +13,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
-from gradcheck.oracles.autodiff import Autodiff
 from gradcheck.tree import Array
 from gradcheck.verdict.outcome import Discrepancy, Grade
 
-__all__ = ["across_kinks"]
+__all__ = ["ON_A_KINK", "Sided", "across_kinks"]
+
+ON_A_KINK = "operands of a comparison coincide here, and the rule's answer is a subgradient: a mix of both sides"
 
 _SIDES = 64  # runs in any case: a tie of two comes out both ways, but for once in 2^63
 _WRONG = 64  # entries that more sides are drawn for
 _ASKED = 2048  # entries whose own sides are asked for; those beyond are held to the sides that were drawn
 
 
-def across_kinks(compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[Discrepancy, ...] | None:
+class Sided(Protocol):
+    """A derivative that knows those on the other sides of a kink."""
+
+    @property
+    def gradient(self) -> tuple[Array, ...]:
+        """The derivative itself, an array for each that is differentiated by."""
+
+    def sides(self, unit: float, runs: int) -> list[tuple[Array, ...]]:
+        """Give the derivatives across those comparisons that a precision with this round-off may decide otherwise."""
+
+    def sides_at(self, slot: int, entry: int, unit: float, /) -> list[tuple[Array, ...]]:
+        """Give the derivatives across the comparisons that one entry of one array decides alone."""
+
+
+def across_kinks(compared: Sequence[Discrepancy], reference: Sided) -> tuple[Discrepancy, ...] | None:
     """Regrade the wrong entries if the rule's answer is a combination of the derivatives on the sides of a kink.
 
     Parameters
     ----------
     compared : sequence of Discrepancy
         The comparison with the derivative that JAX chose.
-    reference : Autodiff
+    reference : Sided
         What knows the other derivatives.
 
     Returns
@@ -45,8 +61,9 @@ def across_kinks(compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[
     sides = _sides(reference, compared)
     if not sides:
         return None
-    offset = _flat([d.analytic - d.reference for d in compared])
-    spans = _spans(sides, compared)
+    # from what its sides are sides of, not from the truth in balls, which differs from it in the last digits
+    offset = _flat([d.analytic - g for d, g in zip(compared, reference.gradient, strict=True)])
+    spans = _spans(sides, reference)
     if not (np.all(np.isfinite(spans)) and np.all(np.isfinite(offset))):
         return None
     # in units of what an entry may be off by; a relative 2^-40 of the gap is exact enough, and keeps the numbers below
@@ -80,7 +97,7 @@ def _spanned(offset: Array, spans: Array) -> bool:
     return bool(np.all(np.abs(offset - basis.T @ (basis @ offset)) <= 1))
 
 
-def _groups(wrong: Array, reference: Autodiff, compared: Sequence[Discrepancy]) -> Iterator[tuple[Array, Array]]:
+def _groups(wrong: Array, reference: Sided, compared: Sequence[Discrepancy]) -> Iterator[tuple[Array, Array]]:
     """Yield the groups of entries decided together that wrong ones belong to, each with further sides that span it.
 
     The space of hundreds of independent choices would take hundreds of sides to span, so they are taken apart. Each
@@ -104,14 +121,14 @@ def _groups(wrong: Array, reference: Autodiff, compared: Sequence[Discrepancy]) 
             slot = int(np.searchsorted(ends, entry, side="right"))
             found = reference.sides_at(slot, entry - int(ends[slot - 1] if slot else 0), _unit(compared))
             if found:
-                alone.append(_spans(found, compared))
+                alone.append(_spans(found, reference))
                 turned = set(np.flatnonzero(np.any(alone[-1] != 0, axis=0)).tolist()) - members
                 waiting += turned
                 members |= turned
         yield np.array(sorted(members)), np.concatenate(alone)
 
 
-def _sides(reference: Autodiff, compared: Sequence[Discrepancy]) -> list[tuple[Array, ...]]:
+def _sides(reference: Sided, compared: Sequence[Discrepancy]) -> list[tuple[Array, ...]]:
     """Give the derivatives on the other sides, if comparisons are close there, in the order of ``compared``."""
     wrong = sum(int(np.sum(d.wrong)) for d in compared)
     # eight for each choice show every operand of a tie winning
@@ -122,9 +139,9 @@ def _unit(compared: Sequence[Discrepancy]) -> float:
     return max(d.precision.unit for d in compared)
 
 
-def _spans(sides: Sequence[Sequence[Array]], compared: Sequence[Discrepancy]) -> Array:
+def _spans(sides: Sequence[Sequence[Array]], reference: Sided) -> Array:
     """Give what separates each side from the derivative that JAX chose, a row for each."""
-    return np.stack([_flat([s - d.reference for s, d in zip(side, compared, strict=True)]) for side in sides])
+    return np.stack([_flat([s - g for s, g in zip(side, reference.gradient, strict=True)]) for side in sides])
 
 
 def _flat(arrays: Sequence[Array]) -> Array:

@@ -1,4 +1,4 @@
-"""Judging without a reference: complex steps or finite differences of the user's own forward, entry by entry."""
+"""Judging without a reference: the own forward in balls, or else complex steps or finite differences of it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.oracles import complex_step
-from gradcheck.oracles.contraction import Contraction
-from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.differences import complex_step
+from gradcheck.oracles.differences.contraction import Contraction
+from gradcheck.oracles.differences.estimate import Estimate
 from gradcheck.tree import Array
 from gradcheck.verdict.allowance import FLOAT64, SAFETY, allowed_difference
 from gradcheck.verdict.case import Case
 from gradcheck.verdict.conclude import conclude
 from gradcheck.verdict.directions import Slope, coordinate, difference, directions, slopes
 from gradcheck.verdict.outcome import Discrepancy, Grade, Outcome, Precision, Verdict, Vote
+from gradcheck.verdict.own import by_own_forward
 
-__all__ = ["COMPLEX_STEP", "by_differences"]
+__all__ = ["COMPLEX_STEP", "by_differences", "without_reference"]
 
 COMPLEX_STEP = "complex step"
 _KINKS = "every entry that differs sits on a kink, and the rule's value lies between the one-sided derivatives there"
@@ -27,28 +28,34 @@ ENTRIES = 256
 _KINKS_ASKED = 16
 
 
+def without_reference(case: Case, before: Sequence[Vote]) -> Verdict:
+    """Judge a rule by its own forward. ``before`` are the votes of autodiff."""
+    own = by_own_forward(case, before)
+    return own if isinstance(own, Verdict) else by_differences(case, (*before, own))
+
+
 def by_differences(case: Case, before: Sequence[Vote]) -> Verdict:
     """Judge a rule by numbers computed from its own forward.
 
     Complex steps are exact to rounding, but only for analytic code, which evaluation alone cannot prove; so they are
-    used where finite differences confirm them along random directions. ``before`` are the votes of autodiff.
+    used where finite differences confirm them along random directions. ``before`` are the votes of who could not tell.
     """
     contraction = case.contraction
     along = slopes(contraction, directions(contraction, case.seed), complex_too=True)
     oracle = _trusted(along)
     if oracle is None:
         why = next((s.estimate.detail for s in along), "")
-        reasons = "; ".join(v.detail for v in before)
-        text = f"no oracle can judge here: finite differences: {why}; autodiff: {reasons}"
+        reasons = "; ".join(f"{v.oracle}: {v.detail}" for v in before)
+        text = f"no oracle can judge here: finite differences: {why}; {reasons}"
         return Verdict(Outcome.UNDECIDED, text, votes=tuple(before))
     chosen = _sample(contraction.origin.size)
     vectors = [coordinate(contraction, int(k)) for k in chosen]
     if oracle == COMPLEX_STEP:
-        steps = [complex_step.directional(contraction, contraction.origin, v) for v in vectors]
+        steps = [complex_step.directional(contraction, contraction.origin, v, room=contraction.room) for v in vectors]
         estimates = [s if s.known else difference(contraction, v) for s, v in zip(steps, vectors, strict=True)]
     else:
         estimates = [difference(contraction, v) for v in vectors]
-    compared = _compared(contraction, case.analytic, chosen, estimates, case.precisions)
+    compared = _compared(contraction, contraction.intrinsic(case.analytic), chosen, estimates, case.precisions)
     cast = [slope.vote(case.analytic, [d.allowed - d.error for d in compared]) for slope in along]
     notes = [f"judged by {oracle} of the forward itself"]
     if len(chosen) < contraction.origin.size:
@@ -137,7 +144,7 @@ def _right_in_float64(case: Case, chosen: Array, estimates: Sequence[Estimate]) 
     again = None if case.coarsest.name == FLOAT64.name else case.answer_in_float64()
     if again is None:
         return None
-    compared = _compared(case.contraction, again, chosen, estimates, [FLOAT64] * len(again))
+    compared = _compared(case.contraction, case.contraction.intrinsic(again), chosen, estimates, [FLOAT64] * len(again))
     return not any(np.any(d.wrong) for d in compared)
 
 

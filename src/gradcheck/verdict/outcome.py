@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -52,8 +52,9 @@ class Discrepancy:
     """One differentiated array, compared entry by entry. All arrays have its shape, in float64.
 
     ``allowed`` is the allowance that each entry kept, or exceeded, the reference's own ``error`` included, and
-    ``limit`` the widest, beyond which an entry is wrong; ``summands`` is the size of what each entry is the sum of;
-    ``precision`` is that of the rule's result.
+    ``limit`` the widest, beyond which an entry is wrong, or a function that computes it: where all entries keep a
+    tighter allowance, nothing else needs it. ``summands`` is the size of what each entry is the sum of; ``precision``
+    is that of the rule's result.
     """
 
     path: str
@@ -61,11 +62,25 @@ class Discrepancy:
     reference: Array
     error: Array
     allowed: Array
-    limit: Array
+    limit: Array | Callable[[], Array]
     grade: Array
     precision: Precision
     summands: Array
     complete: bool = True  # False where only a sample of the entries was compared; the others are graded ENTRY_WISE
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the limit itself: what computes it holds a traced program."""
+        return {**vars(self), "limit": self.widest}
+
+    @property
+    def at_a_glance(self) -> bool:
+        """Whether all entries keep an allowance that takes no evidence but the size of their summands."""
+        return callable(self.limit)
+
+    @cached_property
+    def widest(self) -> Array:
+        """The widest allowance of each entry. Costly where it was not needed: several runs of the reference."""
+        return self.limit() if callable(self.limit) else self.limit
 
     @cached_property
     def difference(self) -> Array:
@@ -86,7 +101,7 @@ class Discrepancy:
 
     @cached_property
     def resolved(self) -> Array:
-        """Entries whose true value is larger than their allowance, so that losing them would have been seen."""
+        """Entries whose true value is larger than the allowance they kept, so that agreement says something of them."""
         return np.asarray(np.abs(self.reference) > self.allowed)
 
     @cached_property
@@ -98,13 +113,16 @@ class Discrepancy:
     @cached_property
     def vacuous(self) -> bool:
         """Whether no entry is resolved although the truth is not zero: agreement here would mean nothing."""
-        return bool(np.any(self.nonzero)) and not bool(np.any(self.resolved))
+        return not bool(np.any(self.resolved)) and bool(np.any(self.nonzero))
 
     @cached_property
     def seen(self) -> float:
-        """The smallest relative error of the whole array that would have been called wrong; inf for none."""
+        """The smallest relative error of the whole array that would have been called wrong; inf for none.
+
+        As costly as `widest`.
+        """
         with np.errstate(all="ignore"):
-            ratio = self.limit / np.abs(self.reference)
+            ratio = self.widest / np.abs(self.reference)
         return float(np.min(ratio, initial=np.inf, where=np.isfinite(ratio)))
 
     @cached_property
@@ -119,7 +137,9 @@ class Discrepancy:
 
     @cached_property
     def nearness(self) -> float:
-        """The largest ratio of a difference to what was allowed, where that is finite."""
+        """The largest ratio of a difference to what was allowed, where that is finite; 0 where a glance was enough."""
+        if self.at_a_glance:
+            return 0.0
         ratio = np.divide(self.difference, self.allowed, out=np.zeros(self.allowed.shape), where=self.allowed > 0)
         return float(np.max(ratio, initial=0.0, where=np.isfinite(ratio)))
 
@@ -164,13 +184,17 @@ class Verdict:
 
     @property
     def seen(self) -> float:
-        """The smallest relative error that would have been seen in the least resolved array."""
+        """The smallest relative error that would have been seen in the least resolved array.
+
+        Costly: an agreement that needed no more than a glance is not enough to know it. A run over many examples does
+        well to ask some of them.
+        """
         seen = [d.seen for d in self.discrepancies if d.grade.size and np.any(d.nonzero)]
         return max(seen, default=float("inf"))
 
     @property
     def nearness(self) -> float:
-        """How much of its allowance the worst entry uses up; above 1 it is wrong."""
+        """How much of its allowance the worst entry uses up, of those in doubt; above 1 it is wrong."""
         return max((d.nearness for d in self.discrepancies), default=0.0)
 
     @property

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradcheck.laws import Breach
-from gradcheck.oracles.autodiff import Autodiff
 from gradcheck.tree import Array
-from gradcheck.verdict.allowance import FLOAT64, allowed_difference, precision_of, value_agrees
+from gradcheck.verdict.allowance import FLOAT64, allowed_difference, precision_of
 from gradcheck.verdict.case import Case
+from gradcheck.verdict.compare import value_agrees
+from gradcheck.verdict.evidence import Evidence
 from gradcheck.verdict.outcome import as_float64
 
 __all__ = ["other_value"]
 
 
 def other_value(
-    case: Case, forward: Sequence[Array], rule: Sequence[Array], reference: Autodiff | None
+    case: Case, forward: Sequence[Array], rule: Sequence[Array], reference: Evidence | None
 ) -> Breach | None:
     """Hold the value that came with the pullback to the forward's, up to the rounding of its own precision.
 
@@ -29,7 +30,7 @@ def other_value(
         Values of the forward in float64.
     rule : sequence of array
         Values that the rule returned beside its pullback, in its own precision.
-    reference : Autodiff, or None
+    reference : Evidence, or None
         If there is one, its conditioning says how far rounding may move a value.
     """
     if [v.shape for v in rule] != [v.shape for v in forward]:

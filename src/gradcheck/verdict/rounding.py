@@ -25,7 +25,7 @@ import numpy as np
 
 from gradcheck.oracles.autodiff import Autodiff
 from gradcheck.tree import Array, Flat
-from gradcheck.verdict.allowance import SAFETY
+from gradcheck.verdict.allowance import NARROW, SAFETY
 from gradcheck.verdict.case import Case
 from gradcheck.verdict.outcome import Discrepancy, Grade, rowmax
 
@@ -67,7 +67,7 @@ def own_rounding(case: Case, compared: Sequence[Discrepancy], reference: Autodif
     """
     once, often = _roundings(case, compared, reference)
     for d, most in zip(compared, often, strict=True):
-        if not np.all(d.difference[d.wrong] <= (d.limit + most)[d.wrong]):
+        if not np.all(d.difference[d.wrong] <= (d.widest + most)[d.wrong]):
             return None
     errors = []
     rng = np.random.default_rng(0)
@@ -81,14 +81,14 @@ def own_rounding(case: Case, compared: Sequence[Discrepancy], reference: Autodif
         sample = np.stack([e[k] for e in errors])[:, d.wrong]
         mean, deviation = sample.mean(axis=0), sample.std(axis=0, ddof=1)
         scatters = np.abs(mean) <= _STUDENT * deviation / np.sqrt(_NEIGHBOURS)
-        if not np.all(scatters | (d.difference <= d.limit + once[k])[d.wrong]):
+        if not np.all(scatters | (d.difference <= d.widest + once[k])[d.wrong]):
             return None
     return tuple(_regraded(d, most) for d, most in zip(compared, often, strict=True))
 
 
 def _regraded(d: Discrepancy, band: Array) -> Discrepancy:
     """Call the wrong entries lossy, with the limit that they are held to."""
-    limit = np.where(d.wrong, d.limit + band, d.limit)
+    limit = np.where(d.wrong, d.widest + band, d.widest)
     return replace(
         d, grade=np.where(d.wrong, Grade.LOSSY, d.grade), limit=limit, allowed=np.where(d.wrong, limit, d.allowed)
     )
@@ -101,13 +101,30 @@ def _roundings(case: Case, compared: Sequence[Discrepancy], reference: Autodiff)
     largest = max((_largest(leaf.array, g) for leaf, g in pairs), default=0.0)
     weight = max((float(np.max(np.abs(c), initial=0.0)) for c in case.contraction.cotangents), default=0.0)
     once, often = [], []
-    for d in compared:
+    for d, small in zip(compared, _saturated(case.flat, compared, reference), strict=True):
         ulp = 2 * d.precision.unit * exponential
         exponent = ulp * largest * rowmax(d.summands)
-        # a single rounding that is not asked to scatter may not explain what is as large as the row itself
-        once.append(np.minimum(exponent, rowmax(d.summands) / SAFETY) + ulp * weight)
+        # a single rounding that is not asked to scatter may not explain what is as large as the row itself, which in a
+        # narrow type is no more than the limit has in it already
+        single = np.minimum(exponent, rowmax(d.summands) / SAFETY) if d.precision.unit <= NARROW else 0.0
+        once.append(single + ulp * weight * small)
         often.append(SAFETY * exponent + ulp * weight)
     return once, often
+
+
+def _saturated(flat: Flat, compared: Sequence[Discrepancy], reference: Autodiff) -> list[Array]:
+    """Tell the rows that may be off by the rounding of 1 without a summand of that size.
+
+    In a narrow type an ulp of 1 is percents of a gradient that a mean has divided, so there it is granted to those rows
+    alone whose summands have shrunk: to less than a quarter of what they are at 0, where nothing is saturated.
+    """
+    if all(d.precision.unit <= NARROW for d in compared):
+        return [np.ones(d.summands.shape, dtype=bool) for d in compared]
+    leaves = list(flat.leaves)
+    for leaf in flat.differentiated:
+        leaves[leaf.index] = np.where(np.isfinite(leaf.array), 0, leaf.array).astype(leaf.array.dtype)
+    calm = reference.magnitude_at(replace(flat, leaves=tuple(leaves)))
+    return [~((rowmax(d.summands) >= rowmax(m) / 4) & (m > 0)) for d, m in zip(compared, calm, strict=True)]
 
 
 def _largest(array: Array, gradient: Array) -> float:
@@ -131,6 +148,7 @@ def _nearby(flat: Flat, rng: np.random.Generator) -> Flat:
             step = np.maximum(np.minimum(size * _DISTANCE, _FARTHEST), _ULPS * np.spacing(size))
         step = np.where(np.isfinite(step), step, 0)
         array = (leaf.array + step * rng.uniform(-1.0, 1.0, leaf.array.shape)).astype(leaf.array.dtype)
+        array = array if leaf.domain is None else leaf.domain.kept(leaf.array, array)
         leaves[leaf.index] = array
         moved.append(replace(leaf, array=array))
     return Flat(flat.tree, tuple(leaves), tuple(moved))

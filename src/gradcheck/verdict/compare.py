@@ -1,0 +1,110 @@
+"""One differentiated array against the reference: at a glance where that is enough, with all evidence where not.
+
+Cost follows doubt. Nearly every entry of nearly every correct rule is within two roundings of the largest summand of
+its row, and then nothing has to be known of its conditioning: the allowance could only be wider. Only an array that is
+not, or of which such an agreement would mean nothing, is compared with the truth in balls, and has its conditioning
+measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from gradcheck.tree import Array
+from gradcheck.verdict.allowance import FLOAT64, at_a_glance, few_roundings
+from gradcheck.verdict.evidence import Evidence, Known
+from gradcheck.verdict.outcome import Discrepancy, Grade, Precision
+
+__all__ = ["compare", "in_full", "value_agrees"]
+
+
+def compare(path: str, analytic: Array, evidence: Evidence, slot: int, precision: Precision) -> Discrepancy:
+    """Compare one differentiated array with the reference, entry by entry.
+
+    Parameters
+    ----------
+    path : str
+        What messages call the array.
+    analytic : array
+        The rule's answer, in float64 (widened exactly).
+    evidence : Evidence
+        What is known of the reference.
+    slot : int
+        Which of the differentiated arrays it is.
+    precision : Precision
+        Of the rule's result.
+    """
+    found = _glance(path, analytic, evidence, slot, precision)
+    return in_full(path, analytic, evidence, slot, precision) if found is None else found
+
+
+def in_full(path: str, analytic: Array, known: Known, slot: int, precision: Precision) -> Discrepancy:
+    """Compare as `compare` does, and leave no evidence out."""
+    reference, error = known.best(slot)
+    with np.errstate(all="ignore"):
+        entry, row = (a + error for a in known.allowances(slot, precision))
+        difference = np.where(np.isfinite(analytic), np.abs(analytic - reference), np.inf)
+        entrywise = difference <= entry
+        grade = np.where(entrywise, Grade.ENTRY_WISE, np.where(difference <= row, Grade.NORM_WISE, Grade.WRONG))
+        allowed = np.where(entrywise, entry, row)
+    grade = np.where(np.isfinite(reference) & np.isfinite(row), grade, Grade.UNKNOWN)
+    # not finite where the truth is finite is wrong, whatever the allowance
+    grade = np.where(~np.isfinite(analytic) & np.isfinite(reference), Grade.WRONG, grade)
+    return Discrepancy(path, analytic, reference, error, allowed, row, grade, precision, known.magnitude(slot))
+
+
+def value_agrees(forward: Array, evidence: Evidence, index: int, precision: Precision) -> bool:
+    """Whether a reference's value is the forward's, up to the rounding of both."""
+    same_shape = forward.shape == evidence.autodiff.value[index].shape
+    return same_shape and evidence.agrees(forward, index, precision)
+
+
+def _glance(path: str, analytic: Array, evidence: Evidence, slot: int, precision: Precision) -> Discrepancy | None:
+    """Compare with what takes little to know; None where that is not enough."""
+    reference, magnitude = evidence.autodiff.gradient[slot], evidence.magnitude(slot)
+    with np.errstate(all="ignore"):
+        difference = np.abs(analytic - reference)
+        error = at_a_glance(magnitude, FLOAT64)
+        allowed = _kept(difference, evidence, slot, precision)
+    if allowed is None:
+        return None
+    for entry in _one_by_one(evidence, slot, precision):
+        entrywise = difference <= entry
+        if np.all(entrywise):
+            break
+    grade = np.where(entrywise, np.int8(Grade.ENTRY_WISE), np.int8(Grade.NORM_WISE))
+    limit = partial(_limit, evidence, slot, precision)
+    return Discrepancy(path, analytic, reference, error, allowed, limit, grade, precision, magnitude)
+
+
+def _kept(difference: Array, evidence: Evidence, slot: int, precision: Precision) -> Array | None:
+    """Give a narrow allowance that all entries keep; None if there is none that would mean something."""
+    narrow = at_a_glance(evidence.magnitude(slot), precision)
+    if not _within(difference, narrow):
+        narrow = at_a_glance(evidence.magnitude(slot) + evidence.first_run(slot), precision)
+        if not _within(difference, narrow):
+            return None
+    if np.any(np.abs(evidence.autodiff.gradient[slot]) > narrow):
+        return narrow
+    # no entry is larger than what it may be off by: that means something only of zeros that no rounding moves
+    zeros = not (np.any(narrow) or np.any(evidence.first_run(slot)) or evidence.underflown)
+    return narrow if zeros else None
+
+
+def _one_by_one(evidence: Evidence, slot: int, precision: Precision) -> Iterator[Array]:
+    """Yield allowances of each entry by itself, each dearer than the one before, and at last the whole of it."""
+    yield few_roundings(evidence.magnitude(slot), precision)
+    yield few_roundings(evidence.magnitude(slot) + evidence.first_run(slot), precision)
+    yield evidence.allowances(slot, precision)[0]
+
+
+def _within(difference: Array, allowed: Array) -> bool:
+    """Whether no entry is off by more; NaN, of whatever it is, is no agreement."""
+    return bool(np.all(difference <= allowed) and np.all(np.isfinite(allowed)))
+
+
+def _limit(evidence: Evidence, slot: int, precision: Precision) -> Array:
+    return evidence.allowances(slot, precision)[1] + evidence.best(slot)[1]
