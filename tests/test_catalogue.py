@@ -122,25 +122,27 @@ def test_its_reference_is_what_xla_computes_too(entry: Entry) -> None:
     report = gradcheck.examine(entry.rule, *case, cotangent=np.asarray(cotangent))
     assert report
     for discrepancy, theirs in zip(report.verdict.discrepancies, truth, strict=True):
-        # both are float64 evaluations of one program: they may differ by what that precision allows
-        assert np.all(np.abs(discrepancy.reference - theirs) <= 2 * discrepancy.error)
+        # it is a float64 evaluation of the same program, and may be off by what that precision allows
+        assert np.all(np.abs(discrepancy.reference - theirs) <= discrepancy.widest)
 
 
 def _some(entry: Entry, count: int) -> list[tuple[Any, ...]]:
-    """Draw cases with rows and without masks, seeded."""
+    """Draw cases with rows, at which the gradient is large enough to be judged, seeded."""
     from hypothesis import given, seed
 
     found: list[tuple[Any, ...]] = []
 
     @seed(3)
-    @settings(SETTINGS, max_examples=20)
+    @settings(SETTINGS, max_examples=20, deadline=None)
     @given(entry.cases("float64"))
     def collect(case: tuple[Any, ...]) -> None:
-        if all(np.size(leaf) > 1 for leaf in jax.tree_util.tree_leaves(tuple(case))):
+        if len(found) == count or any(np.size(leaf) < 2 for leaf in jax.tree_util.tree_leaves(tuple(case))):
+            return
+        if not gradcheck.examine(entry.rule, *case).verdict.vacuous:
             found.append(tuple(case))
 
     collect()
-    return found[:count]
+    return found
 
 
 def _filled(case: tuple[Any, ...], wrt: tuple[int, ...], primals: tuple[Any, ...]) -> list[Any]:

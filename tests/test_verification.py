@@ -18,7 +18,9 @@ from hypothesis.errors import DeadlineExceeded
 import gradcheck
 from gradcheck import GradientMismatch, GradientUndecided, InvalidArgument, Outcome, Report, Rule
 from gradcheck import strategies as gst
+from gradcheck.checks import report_at
 from gradcheck.errors import RuleError
+from gradcheck.verdict import Verdict
 
 Array: TypeAlias = Any
 
@@ -455,17 +457,49 @@ def test_the_regimes_of_cotangents_count_where_a_rule_takes_one() -> None:
     assert set(tally.regimes) == {"negative cotangent"}
 
 
-@pytest.mark.parametrize(("ulps", "sought"), [(0, False), (600, True)])
+@pytest.mark.parametrize(("ulps", "sought"), [(0, False), (4, True)])
 def test_hypothesis_is_pointed_at_what_is_nearly_wrong(
     ulps: float, sought: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores: list[float] = []
     monkeypatch.setattr("hypothesis.target", lambda score, **_: scores.append(score))
-    off = 1 + ulps * 2.0**-52  # of which a little over 1,200 are allowed here
-    rule = gradcheck.from_loss(lambda x: float(np.sum(x**3)), lambda x: 3 * x**2 * off, name="cube")
+    off = 1 + ulps * 2.0**-52  # of which a little over four are allowed here
+    rule = gradcheck.from_loss(lambda x: np.sum(x**3), lambda x: 3 * x**2 * off, name="cube")
     gradcheck.verify(rule, st.tuples(st.just(np.array([1.0, 2.0]))), settings=SEARCH)
     assert bool(scores) == sought
-    assert all(0.25 <= score <= 1 for score in scores)
+    assert all(0.75 <= score <= 1 for score in scores)
+
+
+def test_what_would_have_been_seen_is_asked_of_every_eighth_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def seen(verdict: Verdict) -> float:
+        asked.append(verdict)
+        return 1e-12
+
+    monkeypatch.setattr(Verdict, "seen", property(seen))
+    tally = gradcheck.verify(RIGHT, vectors(*np.linspace(1.0, 3.0, 40)), examples=20, seed=0, settings=SEARCH).tally
+    assert tally is not None
+    assert tally.seen == 1e-12
+    assert len(asked) == -(-tally.examples // 8)
+
+
+def test_smaller_points_than_one_that_failed_show_all_that_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points share out the layouts until one fails; what is tried while that shrinks has none beside it."""
+    asked = []
+
+    def spy(*args: Any, thorough: bool, **options: Any) -> Report:
+        report = report_at(*args, thorough=thorough, **options)
+        asked.append((thorough, bool(report)))
+        return report
+
+    monkeypatch.setattr("gradcheck.verification.run.report_at", spy)
+    with pytest.raises(GradientMismatch):
+        gradcheck.verify(WRONG, vectors(1.0, 2.0, 3.0), examples=5, seed=0)
+    failed = asked.index((False, False))
+    assert all(not thorough for thorough, _ in asked[: failed + 1])
+    assert len(asked) > failed + 1
+    assert all(thorough for thorough, _ in asked[failed + 1 :])
 
 
 def test_other_strategies_have_no_regimes() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,17 @@ from gradcheck.rule import Point, Rule, is_float
 from gradcheck.tree import Array, leaves_of
 from gradcheck.verdict import Outcome, judge
 
-__all__ = ["as_arguments", "check", "examine", "failure", "forward_value", "natural", "require_rule"]
+__all__ = [
+    "as_arguments",
+    "as_cotangent",
+    "check",
+    "examine",
+    "failure",
+    "forward_value",
+    "natural",
+    "report_at",
+    "require_rule",
+]
 
 # Cotangents for one check: eighths with mixed signs, so exact in every dtype and short in messages; no zeros, which
 # would hide entries, and never 1, which would hide a rule that ignores its cotangent.
@@ -61,12 +73,8 @@ def examine(
     >>> bool(report), report.outcome.value
     (False, 'FAIL')
     """
-    require_rule(rule)
-    seed = natural("seed", seed)
-    off = as_names(without)
-    args = as_arguments(rule, args)
-    point = Point(args, data, _cotangent(rule, forward_value(rule, args, data), cotangent, seed))
-    return Report(Origin.of(rule), point, judge(rule, point, seed=seed, without=off), seed)
+    point = _point(rule, args, data, cotangent, seed)
+    return report_at(rule, point, seed=seed, without=without)
 
 
 def check(
@@ -102,16 +110,39 @@ def check(
     True
     """
     __tracebackhide__ = True
-    report = examine(rule, *args, cotangent=cotangent, seed=seed, without=without, **data)
+    given = _under_given()
+    point = _point(rule, args, data, cotangent, seed)
+    report = report_at(rule, point, seed=seed, without=without, thorough=not given)
     if report:
         return report
-    from hypothesis import currently_in_test_context, reject
-
-    if not currently_in_test_context():
+    if not given:
         raise failure(keep(report))
     if report.verdict.vacuous:
-        reject()
+        import hypothesis
+
+        hypothesis.reject()
     raise failure(report)
+
+
+def report_at(
+    rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] = (), thorough: bool = True
+) -> Report:
+    """Judge a rule at a point with its cotangent; not ``thorough`` is for one of many points, as in `judge`."""
+    verdict = judge(rule, point, seed=seed, without=as_names(without), thorough=thorough)
+    return Report(Origin.of(rule), point, verdict, seed)
+
+
+def _point(rule: Rule, given: Sequence[Any], data: dict[str, Any], cotangent: Any, seed: int) -> Point:
+    require_rule(rule)
+    seed = natural("seed", seed)
+    args = as_arguments(rule, given)
+    return Point(args, data, as_cotangent(rule, forward_value(rule, args, data), cotangent, seed))
+
+
+def _under_given() -> bool:
+    """Whether this runs in a test of Hypothesis, which would have been imported then."""
+    hypothesis = sys.modules.get("hypothesis")
+    return hypothesis is not None and bool(hypothesis.currently_in_test_context())
 
 
 def failure(report: Report) -> GradientMismatch | GradientUndecided:
@@ -141,6 +172,7 @@ def as_arguments(rule: Rule, given: Sequence[Any]) -> tuple[Any, ...]:
     """Take nested lists for arrays, and see that there is something to differentiate."""
     args = tuple(_as_array(rule.label(i), arg) for i, arg in enumerate(given))
     rule.differentiated(args)
+    rule.require_inside(args)
     return args
 
 
@@ -155,7 +187,7 @@ def _as_array(name: str, value: Any) -> Any:
     return array if array.dtype.kind in "biuf" else value
 
 
-def _cotangent(rule: Rule, value: Any, given: Any, seed: int) -> Any:
+def as_cotangent(rule: Rule, value: Any, given: Any, seed: int) -> Any:
     """Hold a given cotangent to the shape of the rule's value, or draw one."""
     import jax
 
@@ -167,12 +199,18 @@ def _cotangent(rule: Rule, value: Any, given: Any, seed: int) -> Any:
         return np.ones_like(value)
     if given is None:
         rng = np.random.default_rng(seed)
-        return jax.tree_util.tree_map(lambda v: rng.choice(_COTANGENT_STEPS, v.shape).astype(v.dtype), value)
+        drawn = partial(_drawn, rng)
+        return drawn(value) if isinstance(value, np.ndarray) else jax.tree_util.tree_map(drawn, value)
     cotangent = jax.tree_util.tree_map(np.asarray, _as_array("cotangent", given))
     due, got = (jax.tree_util.tree_map(np.shape, tree) for tree in (value, cotangent))
     if due != got:
         raise InvalidArgument(f"cotangent must be shaped like the value of {rule.name}, {due}, got {got}")
     return jax.tree_util.tree_map(_like, cotangent, value)
+
+
+def _drawn(rng: np.random.Generator, value: Array) -> Array:
+    steps: Array = _COTANGENT_STEPS[rng.integers(0, len(_COTANGENT_STEPS), value.shape)]
+    return steps.astype(value.dtype)
 
 
 def _like(cotangent: Array, value: Array) -> Array:

@@ -102,6 +102,12 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default="both",
         help="precision of the built-in derivations' inputs (default: both)",
     )
+    parser.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="processes (default: one for each CPU where there is enough to do; 1 runs all in this one)",
+    )
     parser.set_defaults(run=verify.run)
 
 

@@ -5,71 +5,144 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
+from gradcheck.catalogue import Entry, entries
+from gradcheck.commands.workers import in_processes, jobs_for
 from gradcheck.errors import CheckFailed, GradcheckError
 from gradcheck.report import render
 from gradcheck.rule import Rule
+from gradcheck.targets import Target, resolve
 from gradcheck.verdict import Outcome
 
 __all__ = ["run"]
 
+Said = tuple[Outcome | None, str]  # what came of a gradient, None if it could not be run, and how that reads
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify what was asked for, one line each as it is done, and give the exit code of the worst."""
-    work = list(_targets(arguments.target) if arguments.target else _builtin(arguments.dtype))
+    items = list(_items(arguments))
     if arguments.list:
-        for name, _, _, how in work:
-            print(f"{name:<44} {how}")
+        for item in items:
+            print(f"{item.task.name:<44} {item.how}")
         return 0
-    outcomes = [_one(arguments, *item, alone=len(work) == 1) for item in work]
+    jobs = jobs_for(arguments.jobs, len(items))
+    outcomes: list[Outcome | None] = []
+    try:
+        for outcome, text in _one_by_one(items) if jobs == 1 else _side_by_side(items, jobs):
+            outcomes.append(outcome)  # first, so that whoever has read the line finds it in the total
+            print(text, flush=True)
+    except KeyboardInterrupt:
+        print(_total(outcomes, f" of {len(items)}"))
+        raise
+    print(_total(outcomes))
+    return 1 if Outcome.FAIL in outcomes else 2 if None in outcomes else 3 if Outcome.UNDECIDED in outcomes else 0
+
+
+def _total(outcomes: Sequence[Outcome | None], of: str = "") -> str:
     passed, failed, undecided = (outcomes.count(outcome) for outcome in Outcome)
     stopped = outcomes.count(None)
     tail = f", {stopped} could not be run" if stopped else ""
-    print(f"{len(outcomes)} verified: {passed} passed, {failed} failed, {undecided} undecided{tail}")
-    return 1 if failed else 2 if stopped else 3 if undecided else 0
+    return f"{len(outcomes)}{of} verified: {passed} passed, {failed} failed, {undecided} undecided{tail}"
 
 
-def _builtin(dtype: str) -> Iterator[tuple[str, Rule, Callable[[], Any], str]]:
-    from gradcheck.catalogue import entries
+@dataclass(frozen=True)
+class Task:
+    """What to verify, in words that another process understands: the rule by its number among those of a target."""
 
-    dtypes = ("float64", "float32") if dtype == "both" else (dtype,)
-    for entry in entries():
-        for each in dtypes:
-            yield f"{entry.name} {each}", entry.rule, partial(entry.cases, each), "built-in derivation"
-
-
-def _targets(text: str) -> Iterator[tuple[str, Rule, Callable[[], Any], str]]:
-    from gradcheck.targets import resolve
-
-    for target in resolve(text):
-        yield target.rule.name, target.rule, target.cases, target.how
+    name: str
+    target: str
+    number: int
+    dtype: str
+    examples: int
+    seed: int
+    alone: bool
 
 
-def _one(
-    arguments: argparse.Namespace, name: str, rule: Rule, cases: Callable[[], Any], _how: str, *, alone: bool
-) -> Outcome | None:
-    """Verify one rule and print its line; None if it could not be run, which ends the command if it is the only one."""
+@dataclass(frozen=True)
+class _Item:
+    """What to verify, and how it was found."""
+
+    task: Task
+    rule: Rule
+    cases: Callable[[], Any]
+    how: str
+
+
+def _items(arguments: argparse.Namespace) -> Iterator[_Item]:
+    settings = (arguments.examples, arguments.seed)
+    if arguments.target:
+        found = resolve(arguments.target)
+        for k, target in enumerate(found):
+            task = Task(target.rule.name, arguments.target, k, "", *settings, alone=len(found) == 1)
+            yield _Item(task, target.rule, target.cases, target.how)
+        return
+    dtypes = ("float64", "float32") if arguments.dtype == "both" else (arguments.dtype,)
+    for k, entry in enumerate(_entries()):
+        for dtype in dtypes:
+            task = Task(f"{entry.name} {dtype}", "", k, dtype, *settings, alone=False)
+            yield _Item(task, entry.rule, partial(entry.cases, dtype), "built-in derivation")
+
+
+@cache
+def _entries() -> tuple[Entry, ...]:
+    return tuple(entries())
+
+
+@cache
+def _resolved(target: str) -> list[Target]:
+    """Load a target once in a process: functions of a file that is loaded again are others, and lose their names."""
+    return resolve(target)
+
+
+def _one_by_one(items: Sequence[_Item]) -> Iterator[Said]:
+    for item in items:
+        # before the work, so that one sees what is being waited for
+        print(f"{item.task.name:<44} ", end="", flush=True)
+        try:
+            said = _verified(item.task, item.rule, item.cases)
+        except BaseException:
+            print()  # ends the line begun above
+            raise
+        yield said
+
+
+def _side_by_side(items: Sequence[_Item], jobs: int) -> Iterator[Said]:
+    tasks = [item.task for item in items]
+    with closing(in_processes(verified, tasks, jobs)) as results:
+        for task, (outcome, text) in zip(tasks, results, strict=True):
+            yield outcome, f"{task.name:<44} {text}"
+
+
+def verified(task: Task) -> Said:
+    """Find one rule and verify it, wherever this runs."""
+    if task.target:
+        target = _resolved(task.target)[task.number]
+        return _verified(task, target.rule, target.cases)
+    entry = _entries()[task.number]
+    return _verified(task, entry.rule, partial(entry.cases, task.dtype))
+
+
+def _verified(task: Task, rule: Rule, cases: Callable[[], Any]) -> Said:
+    """Verify one rule. What keeps the only one from being run is raised."""
     from gradcheck.verification import verify
 
     start = time.perf_counter()
-    print(f"{name:<44} ", end="", flush=True)  # before the work, so that one sees what is being waited for
     try:
         with warnings.catch_warnings():
             # a mean over no rows warns; it would land in the middle of the line
             warnings.simplefilter("ignore", RuntimeWarning)
-            report = verify(rule, cases(), examples=arguments.examples, seed=arguments.seed)
+            report = verify(rule, cases(), examples=task.examples, seed=task.seed)
     except CheckFailed as error:
-        print(f"\n\n{error}\n")
-        return error.report.outcome
-    except BaseException as error:
-        if alone or not isinstance(error, GradcheckError):
-            print()  # ends the line begun above
+        return error.report.outcome, f"\n\n{error}\n"
+    except GradcheckError as error:
+        if task.alone:
             raise
-        print(f"could not be run\n  {error}")
-        return None
-    line, *notes = render(report, laws=alone).splitlines()
-    print("\n".join([f"{line}  ({time.perf_counter() - start:.1f} s)", *notes]))
-    return report.outcome
+        return None, f"could not be run\n  {error}"
+    line, *notes = render(report, laws=task.alone).splitlines()
+    return report.outcome, "\n".join([f"{line}  ({time.perf_counter() - start:.1f} s)", *notes])

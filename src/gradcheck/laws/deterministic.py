@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradcheck.laws.breach import Breach
+from gradcheck.laws.journey import in_order
 from gradcheck.laws.running import difference
 from gradcheck.laws.subject import Subject
 
@@ -16,6 +17,8 @@ def applies(_subject: Subject) -> str | None:
 
 def broken(subject: Subject) -> Breach | None:
     """Run forward and pullback once more."""
+    if in_order(subject):
+        return None
     if isinstance(subject.second, Breach):
         return subject.second
     if found := difference(subject.flat, subject.answer.cotangents, subject.second.kept):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,14 +18,20 @@ __all__ = [
     "calm",
     "calm_answer",
     "generic",
+    "generic_array",
     "halved",
     "halved_answer",
     "largest",
     "mixed",
+    "one_row",
     "row_counts",
     "scaled",
+    "uniform",
     "with_rows",
 ]
+
+
+_KNOWN = 4096  # random numbers that are kept, enough for the arrays that are drawn in tests
 
 
 def scaled(subject: Subject, factor: float) -> Changes:
@@ -61,9 +69,8 @@ def mixed(subject: Subject, cotangents: Sequence[Array]) -> Any:
     """
     if not subject.rule.takes_cotangent:
         return None
-    rng = np.random.default_rng(5)
     return subject.cotangent_of(
-        [(c * _alternating(c) * rng.choice([0.5, 1.0], c.shape)).astype(c.dtype) for c in cotangents]
+        [(c * _alternating(c) * np.where(uniform(5, c.shape) < 0.5, 0.5, 1.0)).astype(c.dtype) for c in cotangents]
     )
 
 
@@ -85,21 +92,40 @@ def generic(subject: Subject) -> Changes:
     A function without any symmetry looks symmetric where the symmetry leaves the point as it is, since all entries are
     equal, and where it hardly depends on what is moved, since that, or what it is multiplied by, is tiny or saturated.
     """
-    rng = np.random.default_rng(0)
-    primals = set(subject.indices)
-    changes = {}
-    for i, leaf in enumerate(subject.flat.leaves):
-        if not isinstance(leaf, np.ndarray) or not is_float(leaf.dtype):
-            continue
-        x = leaf.astype(np.float64)
-        with np.errstate(all="ignore"):
-            rows = np.max(np.abs(x), axis=-1 if x.ndim else None, keepdims=True, initial=0.0, where=np.isfinite(x))
-            x = x / np.where(rows > 0, rows, 1.0)
-        if i in primals:  # data may have to be what they are: zero, not negative
-            shift = rng.uniform(-0.25, 0.25, (2, *x.shape))
-            x = np.where(x == 0, shift[0], x * (1 + shift[1]))
-        changes[i] = x
-    return changes
+    primals = set(subject.indices)  # data may have to be what they are: zero, not negative
+    leaves = enumerate(subject.flat.leaves)
+    return {
+        i: generic_array(leaf) if i in primals else _of_size_one(leaf)
+        for i, leaf in leaves
+        if isinstance(leaf, np.ndarray) and is_float(leaf.dtype)
+    }
+
+
+def generic_array(array: Array) -> Array:
+    """Bring the rows of an array to the size of one, and move each entry by up to a quarter."""
+    x = _of_size_one(array)
+    shift = (uniform(0, (2, *x.shape)) - 0.5) / 2
+    return np.asarray(np.where(x == 0, shift[0], x * (1 + shift[1])))
+
+
+def _of_size_one(array: Array) -> Array:
+    x = array.astype(np.float64)
+    sizes = np.abs(x)
+    with np.errstate(all="ignore"):
+        rows = np.max(sizes, axis=-1 if x.ndim else None, keepdims=True, initial=0.0, where=np.isfinite(x))
+        return np.asarray(x / np.where(rows > 0, rows, 1.0))
+
+
+def uniform(seed: int, shape: tuple[int, ...]) -> Array:
+    """Give random numbers from 0 to 1, the same ones each time: making a generator takes longer than most rules do."""
+    size = math.prod(shape)
+    known = _known(seed)
+    return (known[:size] if size <= len(known) else np.random.default_rng(seed).random(size)).reshape(shape)
+
+
+@cache
+def _known(seed: int) -> Array:
+    return np.random.default_rng(seed).random(_KNOWN)
 
 
 def row_counts(subject: Subject) -> list[int]:
@@ -116,6 +142,15 @@ def row_counts(subject: Subject) -> list[int]:
         together = sum(a.shape[0] == n for a in (*arrays, *values))
         if n > 1 and n not in others and n not in found and (array.ndim > 1 or together > 1):
             found.append(n)
+    return found
+
+
+def one_row(subject: Subject) -> dict[int, Results | None]:
+    """Ask the rule for the first row alone, whichever the rows are, by their number."""
+    found = {}
+    for n in subject.recall(row_counts):
+        changes, cotangents = with_rows(subject, n, 1)
+        found[n] = subject.ask(changes, subject.cotangent_of(cotangents))
     return found
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gradcheck.laws.breach import Breach
-from gradcheck.laws.elsewhere import halved, halved_answer, row_counts, with_rows
-from gradcheck.laws.running import Pulled, copied, difference, moved, run
+from gradcheck.laws.elsewhere import halved, halved_answer, one_row
+from gradcheck.laws.journey import in_order
+from gradcheck.laws.running import Pulled, copied, copies, difference, moved, run
 from gradcheck.laws.subject import Subject
 
 __all__ = ["applies", "broken", "late"]
@@ -19,6 +20,8 @@ def applies(_subject: Subject) -> str | None:
 
 def broken(subject: Subject) -> Breach | None:
     """Look for values that are kept from another call, or for an array that lies where an earlier one did."""
+    if in_order(subject):
+        return None
     last = subject.recall(late)
     if isinstance(last, Breach):
         return last
@@ -36,10 +39,8 @@ def late(subject: Subject) -> Pulled | Breach:
     if isinstance(subject.first, Breach):
         return subject.first
     forward = run(subject.rule, subject.flat)
-    for n in subject.recall(row_counts):
-        changes, cotangents = with_rows(subject, n, 1)
-        subject.ask(changes, subject.cotangent_of(cotangents))
-    subject.recall(halved_answer)
+    one_row(subject)
+    halved_answer(subject)
     return forward.pull(subject.point.cotangent)
 
 
@@ -48,7 +49,7 @@ def _in_place(subject: Subject) -> str:
     expected = subject.recall(halved_answer)
     if expected is None:
         return ""
-    handed = {i: x.copy() for i, x in enumerate(subject.flat.leaves) if isinstance(x, np.ndarray)}
+    handed = copies(subject.flat)
     changes = subject.recall(halved)
     run(subject.rule, subject.flat, handed).pull(subject.point.cotangent)
     for index, array in changes.items():

@@ -19,17 +19,18 @@ Mistakes that these laws look for are as large as the answer itself, so a genero
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
 
 from gradcheck.laws.elsewhere import calm, calm_answer, halved, halved_answer, largest, mixed
-from gradcheck.laws.running import Results, identical
+from gradcheck.laws.running import Results, equal
 from gradcheck.laws.subject import Changes, Subject
 from gradcheck.rule import is_float
 from gradcheck.tree import Array, leaves_of
 
-__all__ = ["SAFETY", "Noise", "apart", "noise_at", "noise_here", "rowmax", "tiny_of", "unit_of"]
+__all__ = ["SAFETY", "Noise", "apart", "least_noise", "near", "noise_at", "noise_here", "rowmax", "tiny_of", "unit_of"]
 
 Noise = Callable[[Subject], list[Array]]
 
@@ -40,11 +41,13 @@ SAFETY = 32.0
 _DIRECTIONS = 2
 
 
+@cache
 def unit_of(dtype: np.dtype[Any]) -> float:
     """Give the unit round-off of a floating-point dtype, those of ml_dtypes included."""
     return float(np.spacing(np.ones((), dtype))) / 2
 
 
+@cache
 def tiny_of(dtype: np.dtype[Any]) -> float:
     """Give the magnitude below which numbers may be lost; narrow types are emulated, and lose only what rounds away."""
     smallest = float(np.spacing(np.zeros((), dtype)))
@@ -66,7 +69,7 @@ def noise_at(subject: Subject, changes: Changes, cotangent: Any = None) -> list[
         signs = mixed(subject, [np.asarray(c) for c in leaves_of(cotangent)])
         sizes = (here, subject.ask(subject.recall(halved), cotangent), subject.ask(subject.recall(calm), signs))
     scatter = _scatter(subject, changes, cotangent, here)
-    size = max(float(largest(leaf.array)) for leaf in subject.flat.differentiated)
+    size = subject.recall(_largest_primal)
     found = []
     for k, leaf in enumerate(subject.flat.differentiated):
         rows = [rowmax(np.abs(_finite(r[k]))) for r in sizes if r is not None and r[k] is not None]
@@ -76,12 +79,54 @@ def noise_at(subject: Subject, changes: Changes, cotangent: Any = None) -> list[
     return found
 
 
+def least_noise(subject: Subject, *answers: Results, calm: bool = False) -> list[Array]:
+    """Give what is part of the noise of any of some answers, without asking for more of them: a number for each row.
+
+    Where they are answers to the cotangent itself, so are those where less is saturated, ``calm``, which have to be
+    asked for.
+    """
+    size = subject.recall(_largest_primal)
+    beside = [r for r in (subject.recall(halved_answer), subject.recall(calm_answer)) if r is not None] if calm else []
+    found = []
+    for k, leaf in enumerate(subject.flat.differentiated):
+        rows = [_row_sizes(r) for answer in answers if (r := answer[k]) is not None]
+        least = reduce(np.minimum, rows) if rows else np.zeros(())
+        for answer in beside:
+            least = least + (0.0 if (r := answer[k]) is None else _row_sizes(_finite(r)))
+        found.append(unit_of(leaf.array.dtype) * size * least + tiny_of(leaf.array.dtype))
+    return found
+
+
+def _row_sizes(x: Array) -> Array:
+    sizes = np.abs(x)
+    return (sizes.max(axis=-1, keepdims=True) if x.ndim and x.size else sizes).astype(np.float64, copy=False)
+
+
+def near(subject: Subject, expected: Results, found: Results, *, calm: bool = False) -> bool:
+    """Whether two answers are so near each other that no noise has to be measured."""
+    for more in (False, True) if calm else (False,):
+        noise = least_noise(subject, expected, found, calm=more)
+        pairs = zip(expected, found, noise, strict=True)
+        if all(a is None or b is None or _within(a, b, least) for a, b, least in pairs):
+            return True
+    return False
+
+
+def _within(a: Array, b: Array, noise: Array) -> bool:
+    with np.errstate(all="ignore"):
+        return bool((np.abs(a.astype(np.float64) - b) <= SAFETY * noise).all())
+
+
+def _largest_primal(subject: Subject) -> float:
+    return max(float(largest(leaf.array)) for leaf in subject.flat.differentiated)
+
+
 def apart(subject: Subject, expected: Results, found: Results, noise: Noise = noise_here) -> str:
     """Say where two answers are farther apart than rounding explains; empty if nowhere.
 
-    The noise is only measured where they differ in some bit.
+    The noise is only measured where they differ by more than the least that it can be.
     """
-    if all(a is None or b is None or identical(a, b) for a, b in zip(expected, found, strict=True)):
+    if equal(expected, found, bits=True) or near(subject, expected, found):
         return ""
     for leaf, a, b, about in zip(subject.flat.differentiated, expected, found, subject.recall(noise), strict=True):
         if a is None or b is None or not a.size or not np.all(np.isfinite(a)) or not np.all(np.isfinite(b)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradcheck.laws.breach import Breach
+from gradcheck.laws.journey import in_order
 from gradcheck.laws.running import difference
 from gradcheck.laws.subject import Subject
 
@@ -16,8 +17,13 @@ def applies(_subject: Subject) -> str | None:
 
 def broken(subject: Subject) -> Breach | None:
     """Call one pullback twice, and compare bits."""
-    if isinstance(subject.again, Breach):
-        return subject.again
-    if found := difference(subject.flat, subject.answer.cotangents, subject.again.kept):
+    if in_order(subject):
+        return None
+    once, again = subject.twice
+    if isinstance(once, Breach):
+        return once
+    if isinstance(again, Breach):
+        return again
+    if found := difference(subject.flat, once.kept, again.kept):
         return Breach("pullback", f"{found} when the same pullback was called twice: it must not use up what it needs")
     return None

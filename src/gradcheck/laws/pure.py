@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradcheck.laws.breach import Breach
+from gradcheck.laws.journey import answers, in_order
 from gradcheck.laws.subject import Subject
 
 __all__ = ["applies", "broken"]
@@ -15,7 +16,9 @@ def applies(_subject: Subject) -> str | None:
 
 def broken(subject: Subject) -> Breach | None:
     """Compare what the rule was handed with what it holds now, bit by bit."""
-    for pulled in subject.answers():
+    if in_order(subject):
+        return None
+    for pulled in answers(subject):
         if isinstance(pulled, Breach):
             return pulled
         if changed := pulled.changed():

@@ -21,7 +21,9 @@ __all__ = [
     "Results",
     "ask_once",
     "copied",
+    "copies",
     "difference",
+    "equal",
     "identical",
     "is_signal",
     "moved",
@@ -111,7 +113,7 @@ def run(rule: Rule, flat: Flat, handed: Mapping[int, Any] | None = None) -> Forw
         If the forward raises: the point then lies outside the rule's domain, or its data are bad.
     """
     if handed is None:
-        handed = {i: leaf.copy() for i, leaf in enumerate(flat.leaves) if isinstance(leaf, np.ndarray)}
+        handed = copies(flat)
     args, kwargs = with_leaves(flat, dict(handed))
     try:
         out, pullback = rule(*args, **kwargs)
@@ -139,7 +141,7 @@ def moved(flat: Flat, changes: Mapping[int, Array]) -> Flat:
     if not changes:
         return flat
     leaves = tuple(changes.get(i, leaf) for i, leaf in enumerate(flat.leaves))
-    differentiated = tuple(Leaf(x.path, x.position, x.index, leaves[x.index]) for x in flat.differentiated)
+    differentiated = tuple(Leaf(x.path, x.position, x.index, leaves[x.index], x.domain) for x in flat.differentiated)
     return Flat(flat.tree, leaves, differentiated)
 
 
@@ -148,22 +150,35 @@ def is_signal(error: Exception) -> bool:
     return type(error).__module__.split(".")[0] == "hypothesis"
 
 
+def copies(flat: Flat) -> dict[int, Array]:
+    """Copy the arrays among the leaves of a point, by their index."""
+    return {i: leaf.copy() for i, leaf in enumerate(flat.leaves) if isinstance(leaf, np.ndarray)}
+
+
 def copied(tree: Any) -> Any:
     """Copy every array of a tree."""
     import jax
 
-    return jax.tree_util.tree_map(np.array, tree)
+    return tree.copy() if isinstance(tree, np.ndarray) else jax.tree_util.tree_map(np.array, tree)
 
 
 def overlap(a: Array, b: Array) -> bool:
     """Whether two arrays share memory. Their bounds alone would accuse two halves of one new buffer."""
+    if a.flags.owndata and b.flags.owndata:
+        return a is b
     return np.may_share_memory(a, b, max_work=_WORK)  # type: ignore[arg-type]  # the stub knows two of its numbers
 
 
 def identical(a: Array, b: Any) -> bool:
     """Whether two arrays hold the same bits."""
     b = np.asarray(b)
-    return a.shape == b.shape and np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()
+    return bool(a.shape == b.shape and a.tobytes() == b.tobytes())
+
+
+def equal(one: Results, other: Results, *, bits: bool) -> bool:
+    """Whether two answers are the same, to the bit or as numbers, where both are given."""
+    same = identical if bits else np.array_equal
+    return all(a is None or b is None or same(a, b) for a, b in zip(one, other, strict=True))
 
 
 def difference(flat: Flat, one: Results, other: Results) -> str:

@@ -16,6 +16,8 @@ __all__ = ["structured"]
 
 def structured(rule: Rule, flat: Flat, returned: Any) -> tuple[Array | None, ...] | Breach:
     """Match what came back with the differentiated arguments, leaf by leaf."""
+    if _is_plain(rule, flat, returned):
+        return (returned,)
     # results come in the order of argnums, leaves in the order of the arguments
     positions = rule.argnums or tuple(sorted({leaf.position for leaf in flat.differentiated}))
     if len(positions) == 1 and not (isinstance(returned, tuple) and len(returned) == 1 and rule.takes_cotangent):
@@ -34,6 +36,15 @@ def structured(rule: Rule, flat: Flat, returned: Any) -> tuple[Array | None, ...
     if all(r is None for r in results):
         return Breach("contract", "every cotangent came back as None, so there is no gradient to judge")
     return tuple(results)
+
+
+def _is_plain(rule: Rule, flat: Flat, returned: Any) -> bool:
+    """Whether one array came back for one array, as it should: the common case, and quickly seen."""
+    if len(flat.differentiated) != 1 or len(rule.argnums or (0,)) != 1 or type(returned) is not np.ndarray:
+        return False
+    (leaf,) = flat.differentiated
+    same = returned.shape == leaf.array.shape and returned.dtype == leaf.array.dtype
+    return same and leaf.path == rule.label(leaf.position)
 
 
 def _matched(label: str, leaves: Sequence[Leaf], part: Any, *, declines: bool) -> list[Array | None] | Breach:

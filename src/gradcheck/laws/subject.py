@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, TypeVar
+from zlib import crc32
 
 import numpy as np
 
@@ -32,12 +33,15 @@ class Answer:
 class Subject:
     """A rule and a point. Everything the rule is asked is asked once, when a law first needs it.
 
-    ``ratios`` collects, for each comparison up to rounding, the largest difference over what is allowed.
+    ``ratios`` collects, for each comparison for which noise is measured, the largest difference over what is allowed.
+    ``thorough`` says whether this point has to show everything by itself; else it is one of many that share out what
+    takes long.
     """
 
     rule: Rule
     point: Point
     flat: Flat
+    thorough: bool = True
     ratios: list[float] = field(default_factory=list)
     _known: dict[Any, Any] = field(default_factory=dict)
 
@@ -59,20 +63,15 @@ class Subject:
         return self.forward.pull(self.point.cotangent)
 
     @cached_property
-    def again(self) -> Pulled | Breach:
-        """What the same pullback answers the second time."""
-        return self.forward.pull(self.point.cotangent)
-
-    @cached_property
     def second(self) -> Pulled | Breach:
         """What a second run answers."""
         return run(self.rule, self.flat).pull(self.point.cotangent)
 
-    def answers(self) -> Iterator[Pulled | Breach]:
-        """Answers at the point itself, asked for one by one. Two runs come before the first is pulled back again."""
-        yield self.first
-        yield self.second
-        yield self.again
+    @cached_property
+    def twice(self) -> tuple[Pulled | Breach, Pulled | Breach]:
+        """What one pullback answers the first and the second time."""
+        forward = run(self.rule, self.flat)
+        return forward.pull(self.point.cotangent), forward.pull(self.point.cotangent)
 
     @cached_property
     def answer(self) -> Answer:
@@ -85,7 +84,7 @@ class Subject:
     def irregular(self) -> str | None:
         """Why numbers cannot be compared here, if so."""
         arrays = [c for c in self.answer.cotangents if c is not None]
-        if not all(np.all(np.isfinite(a)) for a in (*arrays, *self.answer.value)):
+        if not all(np.isfinite(a).all() for a in (*arrays, *self.answer.value)):
             return "the answer is not finite here"
         return None if any(a.size for a in arrays) else "there are no entries here"
 
@@ -94,8 +93,16 @@ class Subject:
         """Indices of the leaves that are differentiated."""
         return [leaf.index for leaf in self.flat.differentiated]
 
+    @cached_property
+    def fingerprint(self) -> int:
+        """A number made of all numbers of the point, by which its share is chosen."""
+        arrays = [leaf for leaf in self.flat.leaves if isinstance(leaf, np.ndarray)]
+        return reduce(lambda known, array: crc32(array.tobytes(), known), (*arrays, *self.cotangents), 0)
+
     def ask(self, changes: Changes, cotangent: Any = None) -> Results | None:
         """Ask the rule elsewhere, or for another cotangent; None if it has no answer there."""
+        if not self.flat.holds(changes):
+            return None
         try:
             with np.errstate(all="ignore"):
                 forward = run(self.rule, moved(self.flat, changes)) if changes else self.forward
@@ -104,20 +111,28 @@ class Subject:
             return None
         return None if isinstance(pulled, Breach) else pulled.kept
 
+    @cached_property
+    def _widened(self) -> dict[int, Array]:
+        """Arrays of the point, in float64 if they are floating-point."""
+        arrays = {i: leaf for i, leaf in enumerate(self.flat.leaves) if isinstance(leaf, np.ndarray)}
+        return dict(zip(arrays, in_float64(list(arrays.values())), strict=True))
+
     def values(self, changes: Changes) -> list[Array] | None:
         """Run the rule's own forward in float64 elsewhere; None if it is not defined or not finite there."""
         import jax
 
-        leaves = in_float64(moved(self.flat, changes).leaves)
-        copies = {i: x.copy() for i, x in enumerate(leaves) if isinstance(x, np.ndarray)}
-        args, kwargs = with_leaves(self.flat, copies)
+        if not self.flat.holds(changes):
+            return None
+        moved = dict(zip(changes, in_float64(list(changes.values())), strict=True))
+        arrays = {**self._widened, **moved}
+        args, kwargs = with_leaves(self.flat, {i: x.copy() for i, x in arrays.items()})
         try:
             # a forward written in jax.numpy would truncate to float32 without a word
             with np.errstate(all="ignore"), jax.enable_x64(True):
                 found = [np.asarray(v) for v in leaves_of(self.rule.forward(*args, **kwargs))]
         except Exception:  # as in ask
             return None
-        return found if all(v.dtype.kind == "f" and np.all(np.isfinite(v)) for v in found) else None
+        return found if all(v.dtype.kind == "f" and np.isfinite(v).all() for v in found) else None
 
     @cached_property
     def cotangents(self) -> list[Array]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from gradcheck.laws.elsewhere import calm, generic, largest, row_counts
-from gradcheck.laws.noise import SAFETY, noise_here, unit_of
+from gradcheck.laws.noise import SAFETY, near, noise_here, unit_of
+from gradcheck.laws.placing import asked_as_placed, shared
 from gradcheck.laws.subject import Changes, Subject
 from gradcheck.tree import Array, Leaf
 
 __all__ = [
     "Permutation",
     "alike",
+    "at_once",
     "class_permutations",
     "hidden",
     "noise_of_symmetry",
@@ -65,12 +68,17 @@ class Permutation:
         fits = array.ndim > 0 and array.shape[self.axis] == len(self.order)
         return array.take(self.order, self.axis) if fits else array
 
+    @property
+    def back(self) -> Permutation:
+        """The permutation that undoes this one."""
+        return Permutation(self.axis, np.argsort(self.order))
+
     def of_data(self, array: Array) -> Array:
         """Give data in the new order; whole numbers without an axis of classes are names of classes."""
         columns = array.ndim > 1 and array.shape[-1] == len(self.order)
         if self.axis == 0 or array.dtype.kind not in "iu" or columns:
             return self.of(array)
-        names = np.argsort(self.order).astype(array.dtype)
+        names = self.back.order.astype(array.dtype)
         named = (array >= 0) & (array < len(names))
         return np.where(named, names[np.where(named, array, 0)], array)
 
@@ -86,31 +94,80 @@ def permuted(subject: Subject, permutation: Permutation, changes: Changes) -> Ch
     }
 
 
-def permutations(subject: Subject, axis: int) -> list[Permutation]:
-    """Find the permutations along an axis of some primals that permute the forward's value, or leave it as it is."""
+@dataclass(frozen=True, eq=False)
+class Symmetries:
+    """Symmetries that a forward and its gradient have shown."""
+
+    rows: list[Permutation]
+    classes: list[Permutation]
+    shifts: list[Leaf]
+
+
+def at_once(subject: Subject) -> Symmetries | None:
+    """Give all symmetries there can be, if forward and gradient go along with all of them at once.
+
+    One run of each then serves three laws. What goes along with only some of them has to show each by itself, at a
+    generic point too; here, at the point alone, the gradient is held to no symmetry that it does not have.
+    """
+    if not_one_matrix(subject):
+        return None
+    (leaf,) = subject.flat.differentiated
+    rows, classes = (_turns(subject, axis) for axis in (0, -1))
+    shift = leaf.array.shape[-1] > 1
+    x = leaf.array.astype(np.float64)
+    # unequal, lest they cancel in a sum over the whole array, which would not notice them
+    apart = shift_of(x) * np.random.default_rng(6).uniform(0.5, 1.0, (*x.shape[:-1], 1))
+    changes: Changes = {leaf.index: x + apart if shift else x}
+    value, cotangents = subject.recall(_value_here), subject.cotangents
+    for turn in (*rows, *classes):
+        changes = permuted(subject, turn, changes)
+        value = value and [turn.of(v) for v in value]
+        cotangents = [turn.of(c) for c in cotangents]
+    if not alike(subject, value, subject.values(changes)):
+        return None
+    own = changes[leaf.index].astype(leaf.array.dtype)
+    there = asked_as_placed(subject, shared(subject, 0), {**changes, leaf.index: own}, cotangents)
+    if there is None or isinstance(there, str) or there[0] is None:
+        return None
+    back = reduce(lambda array, turn: turn.back.of(array), (*rows, *classes), there[0])
+    along = near(subject, subject.answer.cotangents, (back,), calm=True)
+    return Symmetries(rows, classes, [leaf] if shift else []) if along else None
+
+
+def _turns(subject: Subject, axis: int) -> list[Permutation]:
+    """Give a permutation for each length that primals have along an axis, and, of rows, other arrays too."""
     lengths = {leaf.array.shape[axis] for leaf in subject.flat.differentiated[-_LEAVES:] if leaf.array.ndim}
     if axis == 0:
         lengths |= set(subject.recall(row_counts))
-    found = []
-    for n in sorted(lengths - {0, 1}):
-        permutation = Permutation(axis, (np.arange(n) + 1) % n)  # nothing stays where it was
-        if all(
-            alike(subject, None if (v := subject.recall(at)) is None else [permutation.of(x) for x in v],
-                  subject.values(permuted(subject, permutation, subject.recall(point))))
-            for at, point in ((_value_here, _here), (_value_generic, generic))
-        ):  # fmt: skip
-            found.append(permutation)
-    return found
+    # nothing stays where it was
+    return [Permutation(axis, (np.arange(n) + 1) % n) for n in sorted(lengths - {0, 1})]
+
+
+def permutations(subject: Subject, axis: int) -> list[Permutation]:
+    """Find the permutations along an axis of some primals that permute the forward's value, or leave it as it is."""
+    return [turn for turn in _turns(subject, axis) if _noticed_nowhere(subject, turn)]
+
+
+def _noticed_nowhere(subject: Subject, turn: Permutation) -> bool:
+    """Whether a permutation permutes the forward's value, or leaves it, at the point and at a generic one."""
+    for at, point in ((_value_here, _here), (_value_generic, generic)):
+        value = subject.recall(at)
+        moved = subject.values(permuted(subject, turn, subject.recall(point)))
+        if value is None or not alike(subject, [turn.of(v) for v in value], moved):
+            return False
+    return True
 
 
 def row_permutations(subject: Subject) -> list[Permutation]:
     """Find the permutations of rows."""
-    return permutations(subject, axis=0)
+    known = subject.recall(at_once)
+    return known.rows if known else permutations(subject, axis=0)
 
 
 def class_permutations(subject: Subject) -> list[Permutation]:
     """Find the permutations of classes."""
-    return permutations(subject, axis=-1)
+    known = subject.recall(at_once)
+    return known.classes if known else permutations(subject, axis=-1)
 
 
 def shift_of(array: Array) -> Array:
@@ -122,6 +179,8 @@ def shift_of(array: Array) -> Array:
 
 def shifts(subject: Subject) -> list[Leaf]:
     """Find the primals that a constant for each row may be added to: the forward's value stays as it is."""
+    if known := subject.recall(at_once):
+        return known.shifts
     found = []
     near = subject.recall(generic)
     rng = np.random.default_rng(6)
@@ -187,8 +246,9 @@ def alike(subject: Subject, expected: Sequence[Array] | None, found: Sequence[Ar
     if expected is None or found is None or [e.shape for e in expected] != [f.shape for f in found]:
         return False
     pairs = list(zip(expected, found, strict=True))
-    if all(np.array_equal(e, f) for e, f in pairs):
-        return True
+    with np.errstate(all="ignore"):
+        if all((np.abs(e - f) <= SAFETY * unit_of(e.dtype) * np.minimum(np.abs(e), np.abs(f))).all() for e, f in pairs):
+            return True
     return all(np.all(np.abs(e - f) <= r) for (e, f), r in zip(pairs, subject.recall(resolution), strict=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -101,17 +102,27 @@ class WeightedCase(NamedTuple):
 
 
 class DrawnCase(Case):
-    """A `Case` that remembers the strategy it was drawn from."""
+    """A `Case` that remembers the strategy it was drawn from, and its regimes, which are asked for more than once."""
 
     offered: frozenset[str] = frozenset()
     ignore_index: int | None = None
+
+    @cached_property
+    def regimes(self) -> frozenset[str]:
+        """As those of a `Case`."""
+        return super().regimes
 
 
 class DrawnWeightedCase(WeightedCase):
-    """A `WeightedCase` that remembers the strategy it was drawn from."""
+    """A `WeightedCase` that remembers what a `DrawnCase` does."""
 
     offered: frozenset[str] = frozenset()
     ignore_index: int | None = None
+
+    @cached_property
+    def regimes(self) -> frozenset[str]:
+        """As those of a `WeightedCase`."""
+        return super().regimes
 
 
 def as_code(array: Array) -> str:

@@ -72,6 +72,11 @@ def _below(count: int, *path: int) -> st.SearchStrategy[int]:
     return st.sampled_from(range(offset, offset + count)).map(lambda index: index - offset)
 
 
+@lru_cache(maxsize=8)
+def _binary(size: int) -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=size, max_size=size)
+
+
 class Source:
     """The numbers of one case, from two choices of Hypothesis, bytes and a seed.
 
@@ -92,7 +97,7 @@ class Source:
     @cached_property
     def _bytes(self) -> bytes:
         size = self._arrays * (_CHOSEN + _ROWS * _CLASSES) + _TAIL
-        return self._draw(st.binary(min_size=size, max_size=size))
+        return self._draw(_binary(size))
 
     @cached_property
     def _grids(self) -> Array:

@@ -1,0 +1,177 @@
+"""Laws share what they ask: a right rule is asked few times; where something is amiss, each law asks for itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import gradcheck
+from gradcheck import strategies as gst
+from gradcheck.laws import LAWS, Breach, Subject, hear
+from gradcheck.laws.journey import in_order, scaled_in_order
+from gradcheck.laws.multiples import multiple, scales
+from gradcheck.laws.placing import TURNS, placed
+from gradcheck.laws.symmetry import at_once
+from gradcheck.layouts import LAYOUTS
+from gradcheck.rule import Point, Rule
+from gradcheck.tree import flatten
+
+Array: TypeAlias = Any
+
+Z = np.array([[0.5, -1.25, 2.0, 0.25], [1.5, 0.75, -0.5, -2.0], [-0.25, 0.5, 1.0, 3.0]])
+Y = np.array([2, 0, 2])
+
+
+def nll(z: Array, y: Array) -> Array:
+    s = z - z.max(axis=1, keepdims=True)
+    return (np.log(np.exp(s).sum(axis=1)) - s[np.arange(len(y)), y]).sum()
+
+
+def nll_vjp(z: Array, y: Array, cotangent: Array) -> Array:
+    a = np.exp(z - z.max(axis=1, keepdims=True))
+    a /= a.sum(axis=1, keepdims=True)
+    a[np.arange(len(y)), y] -= 1
+    return a * cotangent
+
+
+def subject(rule: Rule, z: Array = Z, cotangent: Any = None, *, thorough: bool = True) -> Subject:
+    point = Point((z, Y), {}, np.asarray(-1.25, z.dtype) if cotangent is None else cotangent)
+    return Subject(rule, point, flatten(rule, point), thorough)
+
+
+def counted(calls: Counter[str]) -> Rule:
+    def fun(z: Array, y: Array) -> Array:
+        calls["forward"] += 1
+        return nll(z, y)
+
+    def vjp(z: Array, y: Array, cotangent: Array) -> Array:
+        calls["backward"] += 1
+        return nll_vjp(z, y, cotangent)
+
+    return gradcheck.from_vjp(fun, vjp, argnums=0)
+
+
+@pytest.mark.parametrize(("thorough", "forwards", "backwards"), [(True, 22, 22), (False, 13, 13)])
+def test_a_right_rule_is_asked_few_times(thorough: bool, forwards: int, backwards: int) -> None:
+    calls: Counter[str] = Counter()
+    breach, said = hear(LAWS, subject(counted(calls), thorough=thorough), ())
+    assert breach is None
+    assert set(said.values()) == {"held"}
+    assert calls["forward"] <= forwards
+    assert calls["backward"] <= backwards
+
+
+def test_a_journey_of_a_right_rule_is_in_order() -> None:
+    asked = subject(gradcheck.from_vjp(nll, nll_vjp, argnums=0))
+    assert in_order(asked)
+    assert scaled_in_order(asked)
+    found = at_once(asked)
+    assert found is not None
+    assert [len(turn.order) for turn in (*found.rows, *found.classes)] == [3, 4]
+    assert [leaf.path for leaf in found.shifts] == ["z"]
+
+
+def test_where_multiples_lose_digits_each_law_asks_for_itself() -> None:
+    """Where an answer is subnormal, 64 times that is not the answer to 64 times the cotangent."""
+    z = np.array([[0.0, -742.0, -742.5, -743.0], [1.0, 2.0, 3.0, 0.0], [1.0, 0.0, 3.0, 0.5]])
+    rule = gradcheck.from_vjp(lambda z, y: np.exp(z).sum(), lambda z, y, c: np.exp(z) * c, argnums=0)  # noqa: ARG005
+    asked = subject(rule, z)
+    assert not in_order(asked)
+    assert not scaled_in_order(asked)
+    breach, said = hear(LAWS, asked, ())
+    assert breach is None
+    assert said["linear"] == said["no state"] == said["deterministic"] == "held"
+
+
+def test_a_cotangent_that_would_overflow_is_not_scaled() -> None:
+    rule = gradcheck.from_vjp(nll, nll_vjp, argnums=0)
+    assert scales(subject(rule, cotangent=np.array(-1.25))) == (-2.0, 2.0**6, 2.0**-10)
+    assert scales(subject(rule, cotangent=np.array(1e308))) == (1.0, 1.0, 2.0**-10)
+    assert scales(subject(rule, Z.astype("f2"), np.array(1.0, "f2"))) == (-2.0, 2.0**3, 2.0**-4)
+    assert multiple(subject(rule, cotangent=np.array(3.0)), -2.0) == -6.0
+    loss = gradcheck.from_loss(nll, lambda z, y: nll_vjp(z, y, 1.0))
+    assert scales(subject(loss)) == (1.0, 1.0, 1.0)
+
+
+def test_a_rule_that_refuses_other_cotangents_may_be_asked_without_linearity() -> None:
+    """What comes to grief over a multiple of the cotangent alone breaks no law but the one that is switched off."""
+
+    def vjp(z: Array, y: Array, cotangent: Array) -> Array:
+        if abs(cotangent) > 4:
+            raise ValueError("too large")
+        return nll_vjp(z, y, np.clip(cotangent, -2, 2))
+
+    rule = gradcheck.from_vjp(nll, vjp, argnums=0)
+    breach, _ = hear(LAWS, subject(rule), ())
+    assert isinstance(breach, Breach)
+    assert breach.law == "linear"
+    breach, said = hear(LAWS, subject(rule), ("linear",))
+    assert breach is None
+    assert said["no state"] == "held"
+
+
+# --- layouts that points share out --------------------------------------------------------------------------------
+
+
+def test_the_turns_of_many_points_make_up_all_layouts() -> None:
+    asked = subject(gradcheck.from_vjp(nll, nll_vjp, argnums=0))
+    tried = {(key, layout.name) for turn in TURNS for key, layout in placed(asked, turn).items()}
+    names = {layout.name for layout in LAYOUTS[1:]}
+    assert {name for key, name in tried if key == 0} == names - {"NumPy scalar", "odd strides", "stride-0"}
+    assert {name for key, name in tried if key == ("cotangent", 0)} == {"read-only", "NumPy scalar"}
+
+
+def _strides_seen(thorough: bool, points: int) -> list[set[tuple[int, ...]]]:
+    """Ask at several points, and take down at each the strides in which the rule saw logits of that shape."""
+    found = []
+    for k in range(points):
+        seen: set[tuple[int, ...]] = set()
+
+        def vjp(z: Array, y: Array, cotangent: Array, seen: set[tuple[int, ...]] = seen) -> Array:
+            if z.shape == Z.shape:
+                seen.add(z.strides)
+            return nll_vjp(z, y, cotangent)
+
+        breach, _ = hear(LAWS, subject(gradcheck.from_vjp(nll, vjp, argnums=0), Z + k / 8, thorough=thorough), ())
+        assert breach is None
+        found.append(seen)
+    return found
+
+
+def test_one_of_many_points_tries_a_few_layouts_and_all_together_every_one() -> None:
+    (every,) = _strides_seen(thorough=True, points=1)
+    few = _strides_seen(thorough=False, points=12)
+    assert max(map(len, few)) < len(every)
+    assert set().union(*few) == every
+
+
+@settings(max_examples=60, database=None, deadline=None)
+@given(gst.softmax_nll(rows=(1, 5), classes=(2, 5)))
+def test_under_given_a_right_rule_passes(case: gst.Case) -> None:
+    gradcheck.check(gradcheck.from_vjp(nll, nll_vjp, argnums=0), *case)
+
+
+def test_a_check_alone_tries_all_layouts_and_one_under_given_a_few() -> None:
+    seen: set[tuple[int, ...]] = set()
+
+    def vjp(z: Array, y: Array, cotangent: Array) -> Array:
+        if z.shape == Z.shape:
+            seen.add(z.strides)
+        return nll_vjp(z, y, cotangent)
+
+    rule = gradcheck.from_vjp(nll, vjp, argnums=0)
+    gradcheck.check(rule, Z, Y)
+    alone = set(seen)
+    seen.clear()
+
+    @settings(max_examples=1, database=None, deadline=None)
+    @given(gst.calls(gst.softmax_nll(rows=1, classes=2)))
+    def under_given(_: object) -> None:
+        gradcheck.check(rule, Z, Y)
+
+    under_given()
+    assert seen < alone
