@@ -18,7 +18,7 @@ from peers import Question
 
 from gradcheck import strategies as gst
 from gradcheck.oracles.autodiff import differentiate
-from gradcheck.oracles.jaxpr import Untraceable
+from gradcheck.oracles.program.jaxpr import Untraceable
 from gradcheck.oracles.reference import with_jax_numpy
 from gradcheck.rule import Point
 from gradcheck.tree import flatten

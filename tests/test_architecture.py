@@ -12,8 +12,8 @@ import gradcheck
 
 # A room imports only rooms before it.
 ORDER = (
-    "errors", "rule", "tree", "layouts", "adapters", "strategies", "oracles", "laws", "verdict", "report", "checks",
-    "verification", "derivations", "catalogue", "mnist", "targets", "commands", "cli", "pytest_plugin",
+    "errors", "domain", "rule", "tree", "layouts", "adapters", "strategies", "oracles", "laws", "verdict", "report",
+    "checks", "verification", "derivations", "catalogue", "mnist", "targets", "commands", "cli", "pytest_plugin",
 )  # fmt: skip
 ALONE = {"derivations"}  # a customer of the checker that the checker must owe nothing to
 DOORS = {"__init__", "__main__"}  # the public face fetches from every room
@@ -136,8 +136,8 @@ def test_every_room_has_its_place() -> None:
     [
         ("rule", "import gradcheck.tree", "gradcheck.rule imports gradcheck.tree"),
         ("rule", "from gradcheck import tree", "gradcheck.rule imports gradcheck.tree"),
-        ("oracles/ladder", "def f():\n    from gradcheck.derivations import mlp",
-         "gradcheck.oracles.ladder imports gradcheck.derivations.mlp"),
+        ("oracles/differences/ladder", "def f():\n    from gradcheck.derivations import mlp",
+         "gradcheck.oracles.differences.ladder imports gradcheck.derivations.mlp"),
         ("derivations/mlp", "import gradcheck.errors", "gradcheck.derivations.mlp imports gradcheck.errors"),
     ],
 )  # fmt: skip
