@@ -37,7 +37,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     if "gradcheck.rule" in sys.modules and not item.config.stash.get(_WARM, False):
         item.config.stash[_WARM] = True
-        from gradcheck.oracles.program.jaxpr import warm_up
+        from gradcheck.checks import warm_up
 
         warm_up()
 

@@ -24,7 +24,7 @@ from gradcheck.oracles.program.binding import Binder, Outline, outline
 from gradcheck.oracles.program.operation import Untraceable
 from gradcheck.oracles.program.plan import Plan
 
-__all__ = ["Leaf", "Plan", "Signature", "Static", "Untraceable", "plan", "warm_up"]
+__all__ = ["Leaf", "Plan", "Signature", "Static", "Untraceable", "plan"]
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,6 @@ def plan(reference: Callable[..., Any], signature: Signature, *, mode: str = "re
     if isinstance(found, str):
         raise Untraceable(found)
     return found
-
-
-def warm_up() -> None:
-    """Import JAX and trace something, so that no test's clock has to pay for the first time (half a second)."""
-    import jax
-
-    tree = jax.tree_util.tree_structure(((0,), {}))
-    plan(_nothing_much, Signature(tree, (Leaf((2,), "float64", True),)))
-
-
-def _nothing_much(x: Any) -> Any:
-    return (x * x).sum()
 
 
 # A rule is checked at many sizes of few patterns; beyond these many, the oldest are bound or traced again.
