@@ -41,7 +41,8 @@ def calls(cases: st.SearchStrategy[Arguments]) -> st.SearchStrategy[tuple[Argume
     --------
     >>> from hypothesis import find
     >>> from gradcheck import strategies as gst
-    >>> first, same, other, again = find(gst.calls(gst.softmax_nll()), lambda calls: calls[0].z.max() > 1)
+    >>> cases = gst.softmax_nll(rows=1, classes=2)
+    >>> first, same, other, again = find(gst.calls(cases), lambda calls: calls[0].z.max() > 1)
     >>> first.z, same.z
     (array([[2., 0.]]), array([[1., 0.]]))
     >>> again
