@@ -84,6 +84,7 @@ def test_every_option_of_a_form_is_listed(form: str) -> None:
         assert {page for page in pages if "+" not in page} == options | {"mean", "sum", "none"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_it_passes_over_all_regimes(entry: Entry, dtype: str) -> None:

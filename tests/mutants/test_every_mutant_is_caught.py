@@ -17,6 +17,7 @@ ONLY_SEARCH = settings(phases=[Phase.generate], database=None)
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3, 4))]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("specimen", WRONG, ids=lambda specimen: f"{specimen.family}/{specimen.name}")
 def test_wrong_gradient_is_called_a_mismatch(

@@ -10,6 +10,7 @@ from .corpus import RIGHT
 from .specimen import Specimen
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("examples", [100, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("specimen", RIGHT, ids=lambda specimen: specimen.name)
 def test_right_gradient_passes(

@@ -45,6 +45,7 @@ def test_they_visit_what_the_options_add(draws: Any, options: dict[str, Any], ap
     assert cases[0].offered == applying
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("options", "applying"), OPTIONS, ids=[str(options) for options, _ in OPTIONS])
 def test_a_run_that_misses_one_is_rarer_than_one_in_five_hundred(
     draws: Any, options: dict[str, Any], applying: set[str]
