@@ -25,10 +25,10 @@ Row: TypeAlias = list[str]
 
 @dataclass(frozen=True)
 class Seen:
-    """What a check said of one example; ``ratio`` is the worst error over what is allowed."""
+    """What a check said of one example; ``ratio`` is the worst error over what is allowed, None if not measured."""
 
     word: str
-    ratio: float = 0.0
+    ratio: float | None = 0.0
     entries: int = 0
     unresolved: int = 0
 
@@ -54,8 +54,9 @@ class Tally:
         self.vacuous += seen.word == VACUOUS
         self.entries += seen.entries
         self.unresolved += seen.unresolved
-        self.worst = max(self.worst, seen.ratio)
-        self.histogram[bisect_left(EDGES, seen.ratio)] += 1
+        if seen.ratio is not None:
+            self.worst = max(self.worst, seen.ratio)
+            self.histogram[bisect_left(EDGES, seen.ratio)] += 1
 
     def add(self, other: Tally) -> None:
         """Add up what was counted elsewhere."""

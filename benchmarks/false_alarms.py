@@ -53,28 +53,30 @@ from _alarm_table import (
 )
 from _corpus import ONLY_SEARCH
 from _machine import conditions
-from _right import Subject, subjects
+from _right import subjects
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from gradcheck import Outcome, Report, Rule, RuleError, examine
 from gradcheck import strategies as gst
-from gradcheck.checks import as_arguments, forward_value
+from gradcheck.checks import as_arguments, as_cotangent, forward_value, report_at
 from gradcheck.report.code import as_code
+from gradcheck.rule import Point
 from gradcheck.strategies.coverage import Coverage
 from gradcheck.tree import leaves_of
-from gradcheck.verdict import Grade
+from gradcheck.verdict import Discrepancy, Grade
 
 PACKAGES = ("gradcheck", "numpy", "jax", "hypothesis", "ml_dtypes", "python-flint")
 EXAMPLES, LONG = 100_000, 1_000_000
+LONG_THOROUGH = 8  # of a long run, one example in so many is examined as thoroughly as a single check
 PART = 250  # examples of one rule that a process examines before it tells: some seconds' worth
 SHOWN = 1000  # characters of code for one alarm; longer ones are left to the JSON
 INTERRUPTED = 130  # what shells call the end by Ctrl-C
 WORDS = {Outcome.PASS: PASSED, Outcome.FAIL: FLAGGED, Outcome.UNDECIDED: UNDECIDED}
 
 
-def examine_part(label: str, number: int, examples: int, seed: int) -> Part:
-    """Examine one rule at so many points; the number of the part chooses which."""
+def examine_part(label: str, number: int, examples: int, seed: int, every: int = 1) -> Part:
+    """Examine one rule at so many points, one in ``every`` thoroughly; the number of the part chooses which."""
     subject = subjects()[label]
     rule, part = subject.make(), Part(label, subject.dtype)
 
@@ -87,7 +89,8 @@ def examine_part(label: str, number: int, examples: int, seed: int) -> Part:
             part.outside += 1
             hypothesis.reject()
         drawn = rule.takes_cotangent and value is not None
-        _count(part, subject, rule, case, data.draw(gst.cotangents(value)) if drawn else None)
+        cotangent = data.draw(gst.cotangents(value)) if drawn else None
+        _count(part, rule, case, cotangent, thorough=part.together.examples % every == 0)
 
     start = time.process_time()  # the machine may have other things to do
     with suppress(hypothesis.errors.Unsatisfiable):  # a rule without examples misses a bound; the others go on
@@ -108,7 +111,7 @@ def _is_finite(value: Any) -> bool:
     return value is not None and all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in leaves_of(value))
 
 
-def _count(part: Part, subject: Subject, rule: Rule, case: tuple[Any, ...], cotangent: Any) -> None:
+def _count(part: Part, rule: Rule, case: tuple[Any, ...], cotangent: Any, *, thorough: bool) -> None:
     """Examine one example, and count it under its rule and its regimes."""
     coverage = Coverage()
     coverage.add(case, cotangent)
@@ -116,8 +119,8 @@ def _count(part: Part, subject: Subject, rule: Rule, case: tuple[Any, ...], cota
     regimes = [name for name, count in visits.items() if count] or [UNCOUNTED]
     part.offered |= visits.keys()
     try:
-        report = examine(rule, *case, cotangent=cotangent)
-        seen, why = _seen(report), report.verdict.reason
+        report = _examined(rule, case, cotangent, thorough)
+        seen, why = _seen(report, measured=thorough), report.verdict.reason
         _note(part, report)
     except Exception as error:  # what breaks is as bad as an alarm, and not the end of the run
         seen, why = Seen(FLAGGED), f"{type(error).__name__}: {error}"
@@ -125,20 +128,31 @@ def _count(part: Part, subject: Subject, rule: Rule, case: tuple[Any, ...], cota
     for name in regimes:
         part.regimes.setdefault(name, Tally()).see(seen)
     if seen.word in (FLAGGED, UNDECIDED):
-        part.alarms.append(Alarm(subject.label, seen.word, why, regimes, _code(subject.label, case, cotangent)))
+        part.alarms.append(Alarm(part.rule, seen.word, why, regimes, _code(part.rule, case, cotangent)))
 
 
-def _seen(report: Report) -> Seen:
-    ratio, entries, unresolved = 0.0, 0, 0
-    for found in report.verdict.discrepancies:
-        limit = found.widest  # beyond which an entry is wrong; less may have sufficed to see that it is not
-        ratios = np.divide(found.difference, limit, out=np.zeros(limit.shape), where=limit > 0)
-        counts = ~np.isnan(ratios) & (found.grade != Grade.KINK)  # there, any side's derivative is right
-        ratio = max(ratio, float(np.max(ratios, initial=0.0, where=counts)))
-        entries += found.grade.size
-        unresolved += int(np.sum(found.nonzero & ~found.resolved))
+def _examined(rule: Rule, case: tuple[Any, ...], cotangent: Any, thorough: bool) -> Report:
+    if thorough:
+        return examine(rule, *case, cotangent=cotangent)
+    args = as_arguments(rule, case)
+    point = Point(args, {}, as_cotangent(rule, forward_value(rule, args, {}), cotangent, seed=0))
+    return report_at(rule, point, thorough=False)
+
+
+def _seen(report: Report, *, measured: bool) -> Seen:
+    found = report.verdict.discrepancies
+    entries = sum(d.grade.size for d in found)
+    unresolved = sum(int(np.sum(d.nonzero & ~d.resolved)) for d in found)
     word = VACUOUS if report.verdict.vacuous else WORDS[report.outcome]
-    return Seen(word, ratio, entries, unresolved)
+    return Seen(word, max(map(_ratio, found), default=0.0) if measured else None, entries, unresolved)
+
+
+def _ratio(found: Discrepancy) -> float:
+    """Divide the worst error by what is allowed."""
+    limit = found.widest  # beyond which an entry is wrong; less may have sufficed to see that it is not
+    ratios = np.divide(found.difference, limit, out=np.zeros(limit.shape), where=limit > 0)
+    counts = ~np.isnan(ratios) & (found.grade != Grade.KINK)  # there, any side's derivative is right
+    return float(np.max(ratios, initial=0.0, where=counts))
 
 
 def _note(part: Part, report: Report) -> None:
@@ -155,14 +169,14 @@ def _code(label: str, case: tuple[Any, ...], cotangent: Any) -> str:
     return f"gradcheck.check(subjects()[{label!r}].make(), {', '.join(given)})"
 
 
-def examine_all(labels: Sequence[str], each: int, seed: int, jobs: int) -> Iterator[Part]:
+def examine_all(labels: Sequence[str], each: int, seed: int, jobs: int, every: int = 1) -> Iterator[Part]:
     """Examine every rule at as many points, in processes of their own, and give the parts as they come in."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the CPUs, and the arrays are small
     work = [(label, number, examples) for label in labels for number, examples in enumerate(_parts(each))]
     context = multiprocessing.get_context("spawn")  # JAX does not survive a fork
     pool = ProcessPoolExecutor(jobs, context, _start_worker)
     try:
-        for future in as_completed([pool.submit(examine_part, *task, seed) for task in work]):
+        for future in as_completed([pool.submit(examine_part, *task, seed, every) for task in work]):
             yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -180,12 +194,14 @@ def _start_worker() -> None:
     np.seterr(all="ignore")
 
 
-def _until_interrupted(labels: Sequence[str], each: int, seed: int, jobs: int) -> tuple[list[Part], bool]:
+def _until_interrupted(
+    labels: Sequence[str], each: int, seed: int, jobs: int, every: int = 1
+) -> tuple[list[Part], bool]:
     """Examine and tell of it; Ctrl-C gives what there is by then, and False."""
     found: dict[str, Part] = {}
     count, start, whole = 0, time.monotonic(), True
     try:
-        for part in examine_all(labels, each, seed, jobs):
+        for part in examine_all(labels, each, seed, jobs, every):
             found.setdefault(part.rule, Part(part.rule, part.dtype)).add(part)
             count += part.together.examples
             for alarm in part.alarms:
@@ -251,10 +267,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     labels = _chosen(parser, arguments.only)
     old = json.loads(arguments.compare.read_text(encoding="utf-8")) if arguments.compare else None
     each, start = -(-arguments.examples // len(labels)), time.monotonic()
-    parts, whole = _until_interrupted(labels, each, arguments.seed, arguments.jobs)
+    every = LONG_THOROUGH if arguments.examples >= LONG else 1
+    parts, whole = _until_interrupted(labels, each, arguments.seed, arguments.jobs, every)
     about = conditions(PACKAGES) | {
         "seed": str(arguments.seed),
         "examples": f"{each} of each rule",
+        "as thorough as a single check": "all" if every == 1 else f"one in {every}",
         "outside of their domains": str(sum(part.outside for part in parts)),
         "measured": f"{len(parts)} of {len(labels)} rules in {time.monotonic() - start:.0f} s",
     }

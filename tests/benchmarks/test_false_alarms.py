@@ -42,7 +42,7 @@ def table(alarms: ModuleType) -> ModuleType:
 
 @pytest.fixture
 def right(alarms: ModuleType) -> ModuleType:
-    return sys.modules[alarms.Subject.__module__]
+    return sys.modules[alarms.subjects.__module__]
 
 
 Subject = Callable[..., Any]
@@ -58,7 +58,9 @@ def subject(alarms: ModuleType, right: ModuleType, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(
             alarms,
             "examine_all",
-            lambda labels, each, seed, _jobs: (alarms.examine_part(label, 0, each, seed) for label in labels),
+            lambda labels, each, seed, _jobs, every: (
+                alarms.examine_part(label, 0, each, seed, every) for label in labels
+            ),
         )
         return made
 
@@ -111,6 +113,18 @@ def test_code_too_long_to_read_is_left_to_the_json(
     assert alarms.main(["--examples", "4", "--seed", "7"]) == 1
     again = "python benchmarks/false_alarms.py --only 'one float64' --examples 4 --seed 7 --json PATH"
     assert again in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("factor", "flagged"), [(2, False), (3, True)])
+def test_a_long_run_judges_all_and_measures_some(
+    alarms: ModuleType, subject: Subject, factor: int, flagged: bool
+) -> None:
+    made = subject(np.square, lambda x, cotangent: factor * x * cotangent, st.just((np.ones(3),)))
+    seen = alarms.examine_part(made.label, 0, 8, 0, every=4).together
+    assert (seen.flagged > seen.examples / 2) is flagged  # a cotangent of zeros hides it
+    assert flagged or not seen.flagged
+    assert sum(seen.histogram) == -(-seen.examples // 4)
+    assert seen.entries == 3 * seen.examples
 
 
 def test_a_point_that_cannot_be_decided_is_counted(alarms: ModuleType, subject: Subject) -> None:
