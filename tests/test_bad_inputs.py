@@ -4,7 +4,6 @@ Either an error of this package, or the verdict FAIL or UNDECIDED; never an erro
 Hypothesis, and never a pass.
 """
 
-# ruff: noqa: ARG005  # most of these functions are wrong, and look at nothing
 from __future__ import annotations
 
 import pickle

@@ -242,7 +242,7 @@ def test_a_loss_that_returns_more_is_refused() -> None:
     ("value", "shown"), [(3, "int64()"), (np.arange(2), "int64(2,)"), (1j, "complex128()"), ("3", "<U1()")]
 )
 def test_a_forward_whose_value_is_no_real_number_is_refused(value: Any, shown: str) -> None:
-    rule = gradcheck.from_vjp(lambda x: value, lambda x, cotangent: x, name="r")  # noqa: ARG005
+    rule = gradcheck.from_vjp(lambda x: value, lambda x, cotangent: x, name="r")
     with pytest.raises(InvalidArgument) as caught:
         gradcheck.check(rule, X)
     assert str(caught.value) == f"r: the forward returns {shown}; a derivative needs a real floating-point value"
@@ -250,7 +250,7 @@ def test_a_forward_whose_value_is_no_real_number_is_refused(value: Any, shown: s
 
 @pytest.mark.parametrize("value", [None, (), {}])
 def test_a_forward_that_returns_nothing_is_refused(value: Any) -> None:
-    rule = gradcheck.from_vjp(lambda x: value, lambda x, cotangent: x, name="r")  # noqa: ARG005
+    rule = gradcheck.from_vjp(lambda x: value, lambda x, cotangent: x, name="r")
     with pytest.raises(InvalidArgument) as caught:
         gradcheck.check(rule, X)
     assert str(caught.value) == (
@@ -268,7 +268,7 @@ def test_nothing_to_differentiate() -> None:
 
 
 def test_a_forward_that_raises_says_what_it_was_called_with() -> None:
-    rule = gradcheck.from_loss(lambda z, y: np.sum(z[np.arange(len(y)), y]), lambda z, y: z, name="r")  # noqa: ARG005
+    rule = gradcheck.from_loss(lambda z, y: np.sum(z[np.arange(len(y)), y]), lambda z, y: z, name="r")
     with pytest.raises(RuleError) as caught:
         gradcheck.check(rule, np.ones((2, 3)), np.array([0, 3]))
     assert str(caught.value) == (
@@ -439,11 +439,11 @@ def test_differences_do_not_blame_a_right_rule_where_the_forward_is_flat_to_roun
 def test_the_complex_step_does_not_blame_a_right_rule_for_its_rounding() -> None:
     """a - 1 loses eight digits of 2e-9, as the summands explain; the complex step loses none."""
 
-    def nll(z: Array, y: Array, table: set[int]) -> Any:  # noqa: ARG001  a set is nothing that JAX takes
+    def nll(z: Array, y: Array, table: set[int]) -> Any:
         shifted = z - z.max(axis=1, keepdims=True)
         return np.sum(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y])
 
-    rule = gradcheck.from_loss(nll, lambda z, y, table: loops_grad(z, y))  # noqa: ARG005
+    rule = gradcheck.from_loss(nll, lambda z, y, table: loops_grad(z, y))
     assert gradcheck.examine(rule, np.array([[20.0, 0.0]]), np.array([0]), {1}).outcome is not Outcome.FAIL
 
 
@@ -549,9 +549,9 @@ def test_differences_see_the_kink_too(slope: float) -> None:
     [
         (lambda x: np.eye(len(x))[np.argmax(x)], Outcome.PASS),
         (lambda x: (x == x.max()) / np.sum(x == x.max()), Outcome.PASS),
-        (lambda x: np.array([0.0, 0.25, 0.75]), Outcome.PASS),  # noqa: ARG005
+        (lambda x: np.array([0.0, 0.25, 0.75]), Outcome.PASS),
         (lambda x: (x == x.max()) * 1.0, Outcome.FAIL),
-        (lambda x: np.array([0.5, 0.5, 0.0]), Outcome.FAIL),  # noqa: ARG005
+        (lambda x: np.array([0.5, 0.5, 0.0]), Outcome.FAIL),
     ],
     ids=["first", "shared", "any mix", "each in full", "one that is not tied"],
 )
@@ -567,10 +567,10 @@ def test_a_declined_argument_is_left_unjudged() -> None:
     def product(x: Array, y: Array) -> Array:
         return x * y
 
-    declined = gradcheck.from_vjp(product, lambda x, y, cotangent: (cotangent * y, None))  # noqa: ARG005
+    declined = gradcheck.from_vjp(product, lambda x, y, cotangent: (cotangent * y, None))
     report = gradcheck.check(declined, X, 2 * X)
     assert [d.path for d in report.verdict.discrepancies] == ["x"]
-    wrong = gradcheck.from_vjp(product, lambda x, y, cotangent: (cotangent * x, None))  # noqa: ARG005
+    wrong = gradcheck.from_vjp(product, lambda x, y, cotangent: (cotangent * x, None))
     assert gradcheck.examine(wrong, X, 2 * X).outcome is Outcome.FAIL
 
 
@@ -578,14 +578,14 @@ def test_a_declined_argument_is_left_unjudged_by_differences_too() -> None:
     def product(x: Array, y: Array) -> Array:
         return np.array([float(a) * float(b) for a, b in zip(x, y, strict=True)])
 
-    declined = gradcheck.from_vjp(product, lambda x, y, cotangent: (cotangent * y, None))  # noqa: ARG005
+    declined = gradcheck.from_vjp(product, lambda x, y, cotangent: (cotangent * y, None))
     assert gradcheck.check(declined, X, 2 * X)
-    wrong = gradcheck.from_vjp(product, lambda x, y, cotangent: (cotangent * x, None))  # noqa: ARG005
+    wrong = gradcheck.from_vjp(product, lambda x, y, cotangent: (cotangent * x, None))
     assert gradcheck.examine(wrong, X, 2 * X).outcome is Outcome.FAIL
 
 
 def test_a_random_key_is_data_like_any_other() -> None:
-    rule = gradcheck.from_loss(lambda x, key: square(x), lambda x, key: twice(x))  # noqa: ARG005
+    rule = gradcheck.from_loss(lambda x, key: square(x), lambda x, key: twice(x))
     assert gradcheck.check(rule, X, jax.random.key(0))
 
 

@@ -211,10 +211,10 @@ def test_keyword_data_are_passed_as_they_are() -> None:
         seen.append((scale, table))
         return scale * square(x)
 
-    right = gradcheck.from_loss(scaled, lambda x, *, scale, table: 2 * scale * x)  # noqa: ARG005
+    right = gradcheck.from_loss(scaled, lambda x, *, scale, table: 2 * scale * x)
     assert gradcheck.verify(right, vectors(1.0, 2.0), settings=SEARCH, scale=4.0, table={"a": 1})
     assert (4.0, {"a": 1}) in seen
-    wrong = gradcheck.from_loss(scaled, lambda x, *, scale, table: 2 * x)  # noqa: ARG005
+    wrong = gradcheck.from_loss(scaled, lambda x, *, scale, table: 2 * x)
     report = failing(wrong, vectors(1.0), scale=4.0, table={"a": 1})
     assert report.point.kwargs == {"scale": 4.0, "table": {"a": 1}}
 
@@ -238,7 +238,7 @@ def test_cotangents_are_drawn_for_a_vjp() -> None:
 
 
 def test_a_cotangent_that_is_ignored_is_found() -> None:
-    rule = gradcheck.from_vjp(np.sin, lambda x, cotangent: np.cos(x))  # noqa: ARG005
+    rule = gradcheck.from_vjp(np.sin, lambda x, cotangent: np.cos(x))
     report = failing(rule, like=(X,), examples=30, without=("linear",))
     assert np.any(report.point.cotangent != 1)
     assert gradcheck.examine(rule, X, cotangent=np.ones(2)).verdict.laws["linear"] == "broken"

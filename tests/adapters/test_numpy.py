@@ -36,7 +36,7 @@ def cube_grad(x: Array, scale: float = 1.0) -> Array:
     return 3 * scale * x**2
 
 
-def cube_grad_without_scale(x: Array, scale: float = 1.0) -> Array:  # noqa: ARG001  what is wrong with it
+def cube_grad_without_scale(x: Array, scale: float = 1.0) -> Array:
     return 3 * x**2
 
 
@@ -142,7 +142,7 @@ def test_a_loss_pulls_back_through_trees_and_keeps_dtypes() -> None:
     by_p, by_x = rule({"w": w}, x)[1](np.float64(2.0))
     assert (by_p["w"].dtype, by_x.dtype) == (np.float16, np.float32)
     np.testing.assert_array_equal(by_p["w"], 2 * x)
-    undifferentiable = gradcheck.from_loss(lambda x, y: np.sum(x * y), lambda x, y: (y.copy(), None), argnums=(0, 1))  # noqa: ARG005
+    undifferentiable = gradcheck.from_loss(lambda x, y: np.sum(x * y), lambda x, y: (y.copy(), None), argnums=(0, 1))
     assert undifferentiable(X, Y)[1](2.0)[1] is None
 
 
@@ -181,9 +181,9 @@ def test_results_come_in_the_order_of_argnums(argnums: tuple[int, ...]) -> None:
 
 
 def test_one_of_several_arguments() -> None:
-    rule = gradcheck.from_vjp(product, lambda x, y, cotangent: x * x * cotangent, argnums=1)  # noqa: ARG005
+    rule = gradcheck.from_vjp(product, lambda x, y, cotangent: x * x * cotangent, argnums=1)
     assert outcome(rule, X, Y) is Outcome.PASS
-    as_a_tuple = gradcheck.from_vjp(product, lambda x, y, cotangent: (x * x * cotangent,), argnums=1)  # noqa: ARG005
+    as_a_tuple = gradcheck.from_vjp(product, lambda x, y, cotangent: (x * x * cotangent,), argnums=1)
     assert outcome(as_a_tuple, X, Y) is Outcome.PASS
 
 
@@ -279,7 +279,7 @@ def test_keyword_data_reach_a_vjp_beside_the_cotangent() -> None:
     def power(x: Array, *, exponent: int, shift: Array) -> Array:
         return x**exponent + shift
 
-    def vjp(x: Array, cotangent: Array, *, exponent: int, shift: Array) -> Array:  # noqa: ARG001
+    def vjp(x: Array, cotangent: Array, *, exponent: int, shift: Array) -> Array:
         return exponent * x ** (exponent - 1) * cotangent
 
     assert outcome(gradcheck.from_vjp(power, vjp), X, exponent=3, shift=Y) is Outcome.PASS
@@ -515,6 +515,6 @@ def test_a_forward_without_a_cache_is_refused_when_it_is_run() -> None:
 
 @pytest.mark.parametrize("returned", [X, (X, X), (X,), (X, sine, sine), [X, sine]])
 def test_a_pullback_that_is_none_is_refused_when_it_is_run(returned: Any) -> None:
-    rule = gradcheck.from_pullback(lambda x: returned, name="r")  # noqa: ARG005
+    rule = gradcheck.from_pullback(lambda x: returned, name="r")
     with pytest.raises(InvalidArgument, match="r: must return the pair \\(out, pullback\\), got "):
         gradcheck.examine(rule, X)

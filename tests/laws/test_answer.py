@@ -1,6 +1,5 @@
 """Asking leaves no trace: each law seen to hold for an honest rule, and to be broken by one that is not."""
 
-# ruff: noqa: ARG001, ARG005  # what a wrong gradient leaves unused is often what is wrong with it
 from __future__ import annotations
 
 from collections.abc import Callable

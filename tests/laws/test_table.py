@@ -1,6 +1,5 @@
 """Each law is seen holding for right rules, and broken by a mutant that is made for it."""
 
-# ruff: noqa: ARG005  # what a wrong gradient leaves unused is often what is wrong with it
 from __future__ import annotations
 
 from collections.abc import Callable

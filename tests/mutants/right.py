@@ -3,7 +3,6 @@
 A checker that raises at one of these accuses an innocent.
 """
 
-# ruff: noqa: ARG001  # a gradient takes every argument, also those that it has no use for
 from __future__ import annotations
 
 import math

@@ -1,6 +1,5 @@
 """Right gradients computed in blocks and shards, and right ones in unusual layouts."""
 
-# ruff: noqa: ARG001  # a gradient takes every argument, also those that it has no use for
 from __future__ import annotations
 
 from itertools import pairwise

@@ -1,6 +1,5 @@
 """Right gradients of the loss with every option, and of layers, each in an algebra that is not the textbook's."""
 
-# ruff: noqa: ARG001  # a gradient takes every argument, also those that it has no use for
 from __future__ import annotations
 
 import math

@@ -3,7 +3,6 @@
 Cotangents, changed arguments, shared memory, state, non-determinism, and the shape and dtype of the answer.
 """
 
-# ruff: noqa: ARG001  # what a wrong gradient leaves unused is often what is wrong with it
 from __future__ import annotations
 
 from itertools import count

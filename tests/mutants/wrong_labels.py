@@ -1,6 +1,5 @@
 """Wrong gradients of what may be done to the labels: ignored rows, class weights, smoothing, soft labels."""
 
-# ruff: noqa: ARG001  # a gradient takes every argument, also those that it has no use for
 from __future__ import annotations
 
 import numpy as np

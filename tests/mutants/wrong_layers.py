@@ -1,6 +1,5 @@
 """Wrong gradients of the layers under the softmax: linear, penalty, activations, normalisation."""
 
-# ruff: noqa: ARG001  # what a wrong gradient leaves unused is often what is wrong with it
 from __future__ import annotations
 
 import numpy as np

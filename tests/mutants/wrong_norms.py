@@ -1,6 +1,5 @@
 """Wrong gradients of normalisation layers: layer norm, batch norm, RMS norm."""
 
-# ruff: noqa: ARG001  # a gradient takes every argument, also those that it has no use for
 from __future__ import annotations
 
 import numpy as np

@@ -1,6 +1,5 @@
 """Right algebra, wrong numbers: overflow, underflow, guards, precision, scale, ties, ragged blocks."""
 
-# ruff: noqa: ARG001  # what a wrong gradient leaves unused is often what is wrong with it
 from __future__ import annotations
 
 import numpy as np
