@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from _corpus import specimens
 from _power_table import RIGHT
@@ -16,8 +15,6 @@ from hypothesis import strategies as st
 from gradcheck import Rule
 from gradcheck import strategies as gst
 from gradcheck.catalogue import entries
-from gradcheck.strategies.counted import carried
-from gradcheck.strategies.options import DTYPES
 
 NARROW = ("float16", "bfloat16")
 # The derivations ask NumPy whether numbers are floating, and it says no of bfloat16.
@@ -91,11 +88,4 @@ def _same(rule: Rule) -> Rule:
 
 
 def _logits_and_labels(dtype: str) -> st.SearchStrategy[Any]:
-    """Draw cases in a dtype; where the strategies do not offer it, float16 ones, rounded to it."""
-    if dtype in DTYPES:
-        return gst.softmax_nll(labels="index", dtype=dtype)
-
-    def rounded(case: Any) -> tuple[Any, ...]:
-        return carried(case, (case[0].astype(getattr(ml_dtypes, dtype)), case[1]))
-
-    return gst.softmax_nll(labels="index", dtype="float16").map(rounded)
+    return gst.softmax_nll(labels="index", dtype=dtype)

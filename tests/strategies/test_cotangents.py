@@ -30,7 +30,7 @@ def _kind(flat: np.ndarray[Any, Any]) -> set[str]:
     return {kind for kind, true in readings.items() if true}
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 1, 3)])
 def test_every_kind_is_drawn_in_the_shape_and_dtype_asked_for(draws: Any, shape: tuple[int, ...], dtype: str) -> None:
     drawn = draws(gst.cotangents(np.zeros(shape, dtype)))

@@ -18,6 +18,7 @@ OPTIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({}, PLAIN),
     ({"dtype": "float32", "gap": 80}, PLAIN - {"towering"}),
     ({"dtype": "float16", "sequences": True}, PLAIN),
+    ({"dtype": "bfloat16"}, PLAIN),
     ({"labels": "either"}, PLAIN),
     ({"around": 128}, PLAIN),
     ({"weights": True, "ignore_index": -100, "masks": True},

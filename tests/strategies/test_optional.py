@@ -15,7 +15,7 @@ EVERY = {"weights": True, "ignore_index": -100, "masks": True}
 SOFT = {"weights": True, "labels": "soft", "masks": True}
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_weights_are_finite_and_not_negative(draws: Any, dtype: str) -> None:
     cases = draws(gst.softmax_nll(weights=True, dtype=dtype), 150)
     for case in cases:
@@ -50,7 +50,7 @@ def test_masks_go_with_every_other_regime_of_values(draws: Any) -> None:
     assert hidden == {0, 1, 2, 3, 4}
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_soft_labels_are_rows_of_any_sum_up_to_three(draws: Any, dtype: str) -> None:
     cases = draws(gst.softmax_nll(labels="soft", dtype=dtype), 300)
     rows = [row for case in cases for row in case.y.astype(float)]

@@ -26,7 +26,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: gst.logits(rows=(1, 2, 3)), "rows=(1, 2, 3)"),
     (lambda: gst.logits(classes=0), "classes=0: pass an int from 1 up"),
     (lambda: gst.softmax_nll(classes=(0, 4)), "classes=(0, 4): pass an int from 1 up"),
-    (lambda: gst.logits(dtype="int64"), "dtype='int64': pass one of 'float16', 'float32', 'float64'"),
+    (lambda: gst.logits(dtype="int64"), "dtype='int64': pass one of 'float16', 'bfloat16', 'float32', 'float64'"),
     (lambda: gst.logits(dtype="real"), "dtype='real': pass one of"),
     (lambda: gst.softmax_nll(dtype=None), "dtype=None: pass one of"),
     (lambda: gst.logits(gap=0), "gap=0: pass a finite number above 0"),

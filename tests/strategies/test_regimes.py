@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradcheck import strategies as gst
+from gradcheck.strategies.options import limits
 from gradcheck.strategies.regime import KINDS
 from gradcheck.strategies.regimes import OFFSET, TINY, TOWER
 
@@ -56,7 +57,7 @@ def _read(z: Rows, y: list[int], dtype: str) -> dict[str, bool]:
         "tiny": any(0 < peak <= 6 * TINY[dtype][0] for peak in _peaks(z)),
         "offset": any(_about(row, OFFSET[dtype]) and max(row) - min(row) <= 16 for row in z),
         "rows apart": len(z) > 1 and max(map(max, z)) - min(map(max, z)) >= 100,
-        "subnormal": any(0 < peak < float(np.finfo(dtype).tiny) for peak in _peaks(z)),
+        "subnormal": any(0 < peak < float(limits(dtype).tiny) for peak in _peaks(z)),
         "no rows": len(z) == 0,
         "one row": len(z) == 1,
         "one class": k == 1,
@@ -83,7 +84,7 @@ def test_every_regime_says_what_it_is() -> None:
     assert _read([], [], "float64").keys() == {n for n, regime in gst.REGIMES.items() if not regime.option}
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("gap", [None, 30.0])
 def test_cases_are_in_their_regimes_and_in_no_other(draws: Any, dtype: str, gap: float | None) -> None:
     for case in draws(gst.softmax_nll(dtype=dtype, gap=gap, labels="either"), 120):
@@ -92,7 +93,7 @@ def test_cases_are_in_their_regimes_and_in_no_other(draws: Any, dtype: str, gap:
         assert case.regimes == {name for name, true in _read(z, y, dtype).items() if true}
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("name", list(gst.REGIMES))
 def test_a_regime_asked_for_is_what_is_drawn(draws: Any, name: str, dtype: str) -> None:
     cases = draws(gst.softmax_nll(regimes=[name], dtype=dtype, **NEEDED[gst.REGIMES[name].option]), 30)

@@ -6,14 +6,16 @@ import pickle
 from typing import Any
 
 import hypothesis
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis.statistics import collector, describe_statistics
 
 from gradcheck import strategies as gst
+from gradcheck.strategies.options import limits
 
-DTYPES = ["float16", "float32", "float64"]
+DTYPES = ["float16", "bfloat16", "float32", "float64"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -24,7 +26,7 @@ def test_logits_are_finite_normal_numbers_of_the_dtype(draws: Any, strategy: Any
         assert z.dtype == dtype
         assert z.ndim == 2
         assert np.isfinite(z).all()
-        assert not ((z != 0) & (np.abs(z) < np.finfo(dtype).tiny)).any()
+        assert not ((z != 0) & (np.abs(z) < limits(dtype).tiny)).any()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_a_case_is_a_tuple_with_names() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_case_is_printed_as_code_that_makes_it(draws: Any, dtype: str) -> None:
     for case in draws(gst.softmax_nll(dtype=dtype, labels="either"), 60):
-        again = eval(repr(case), {"np": np, "Case": gst.Case})
+        again = eval(repr(case), {"np": np, "ml_dtypes": ml_dtypes, "Case": gst.Case})
         for left, right in zip(case, again, strict=True):
             assert (left.dtype, left.shape, left.tobytes()) == (right.dtype, right.shape, right.tobytes())
 

@@ -132,7 +132,8 @@ def as_code(array: Array) -> str:
     """
     if array.size > _READABLE:
         return f"<{array.dtype.name} {array.shape}>"
-    dtype = f"dtype=np.{array.dtype.name}"
+    home = "ml_dtypes" if array.dtype.kind == "V" else "np"
+    dtype = f"dtype={home}.{array.dtype.name}"
     return f"np.array({_entries(array)}, {dtype})" if array.size else f"np.zeros({array.shape}, {dtype})"
 
 

@@ -11,18 +11,16 @@ from gradcheck.domain import Domain
 from gradcheck.strategies.options import Array
 from gradcheck.strategies.regimes import TINY
 
-__all__ = ["NORMAL", "SMALL", "Kind", "kinds_inside", "rounded_inside"]
+__all__ = ["NORMAL", "Kind", "kinds_inside", "rounded_inside"]
 
 # The smallest normal numbers; NumPy's finfo does not know bfloat16.
 NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
-# Of bfloat16, which has the range of float32, too.
-SMALL: Mapping[str, Sequence[float]] = {"bfloat16": TINY["float32"]} | TINY
 _FAR = {"float16": (16.0, 1e3), "bfloat16": (1e3, 1e6), "float32": (1e3, 1e6), "float64": (1e3, 1e6)}
-_ONE = dict.fromkeys(SMALL, (1.0,))
+_ONE = dict.fromkeys(TINY, (1.0,))
 # Powers of two that spread ordinary numbers over 9 and over 16 or 64 octaves; float16 has 30.
 _OCTAVES = {"float16": (1.0, 3.0), "bfloat16": (1.0, 8.0), "float32": (1.0, 8.0), "float64": (1.0, 8.0)}
 # Factors on ordinary numbers, which then are logits: a row of classes equal, in order, and all but one below 2^-24.
-_UNEVEN = dict.fromkeys(SMALL, (0.5, 2.0, 8.0))
+_UNEVEN = dict.fromkeys(TINY, (0.5, 2.0, 8.0))
 # Relative to an end other than zero, or to a row of a simplex: nearer, too few floats are left for a difference to step
 # on, which wants 2^13 of them for one entry and 2^17 for all (2^-35 in float64).
 _NEAREST = 2.0**-34
@@ -69,9 +67,9 @@ def _size(base: Array) -> Array:
 
 _HALF_LINE: tuple[Kind, ...] = (
     (_from_end(lambda base, _given, _scale: _size(base)), _ONE),
-    (_from_end(lambda _base, given, scale: given * scale), dict.fromkeys(SMALL, (1.0, 0.5, 2.0, 0.125))),
+    (_from_end(lambda _base, given, scale: given * scale), dict.fromkeys(TINY, (1.0, 0.5, 2.0, 0.125))),
     (_from_end(lambda base, _given, _scale: 1 + np.abs(np.rint(base / 4))), _ONE),  # tied: 1 and 2 only
-    (_from_end(lambda base, _given, scale: _size(base) * scale), SMALL),
+    (_from_end(lambda base, _given, scale: _size(base) * scale), TINY),
     (_from_end(lambda base, _given, scale: _size(base) * scale), _FAR),
     (_from_end(lambda base, _given, scale: np.exp2(base * scale)), _OCTAVES),
 )  # fmt: skip
@@ -97,11 +95,11 @@ def _mirrored(_base: Array, given: Array, scale: float, domain: Domain) -> Array
 
 _INTERVAL: tuple[Kind, ...] = (
     (_between(lambda base, _: 0.5 + base / 9), _ONE),
-    (_mirrored, dict.fromkeys(SMALL, (1.0, -1.0))),
+    (_mirrored, dict.fromkeys(TINY, (1.0, -1.0))),
     (_between(lambda base, _: 0.5 + np.rint(base / 4) / 4), _ONE),  # tied: the quarters
-    (_between(lambda base, scale: _size(base) * scale), SMALL),
-    (_between(lambda base, scale: -_size(base) * scale), SMALL),
-    (_between(lambda base, scale: np.copysign(_size(base), base) * scale), SMALL),  # near both ends
+    (_between(lambda base, scale: _size(base) * scale), TINY),
+    (_between(lambda base, scale: -_size(base) * scale), TINY),
+    (_between(lambda base, scale: np.copysign(_size(base), base) * scale), TINY),  # near both ends
 )
 
 
@@ -134,7 +132,7 @@ def _towering(base: Array, _given: Array, scale: float) -> Array:
 
 _SIMPLEX: tuple[Kind, ...] = (
     (_row(lambda base, _given, scale: _softmax(scale * base)), _UNEVEN),
-    (_row(lambda _base, given, scale: _mixed(given, scale)), dict.fromkeys(SMALL, (0.0, 0.5))),
+    (_row(lambda _base, given, scale: _mixed(given, scale)), dict.fromkeys(TINY, (0.0, 0.5))),
     (_row(lambda base, _given, _scale: _softmax(0 * base)), _ONE),
-    (_row(_towering), SMALL),  # one share near 1, all others near 0
+    (_row(_towering), TINY),  # one share near 1, all others near 0
 )

@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from gradcheck.errors import InvalidArgument
+from gradcheck.rule import is_float
 from gradcheck.strategies.counted import Part, counted, marked, part_of
 from gradcheck.strategies.entries import SideSource, Source
 from gradcheck.strategies.options import Array, Count, check_choice, check_index
@@ -281,7 +282,7 @@ def _for_logits(form: _Form, drawn_args: Sequence[Any]) -> st.SearchStrategy[Arr
 
 def _logits_among(drawn_args: Sequence[Any], name: str) -> Array:
     for arg in reversed(drawn_args):
-        if isinstance(arg, np.ndarray) and arg.ndim == 2 and arg.dtype.kind == "f":
+        if isinstance(arg, np.ndarray) and arg.ndim == 2 and is_float(arg.dtype):
             return arg
     found = ", ".join(f"{type(arg).__name__} {getattr(arg, 'shape', '')}".strip() for arg in drawn_args)
     raise InvalidArgument(

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from gradcheck.domain import Domain, Domains, as_domains, walk
 from gradcheck.errors import InvalidArgument
 from gradcheck.strategies.entries import Choice, Source
-from gradcheck.strategies.inside import NORMAL, SMALL, kinds_inside, rounded_inside
+from gradcheck.strategies.inside import NORMAL, kinds_inside, rounded_inside
 from gradcheck.strategies.nested import leaves, map_leaves
 from gradcheck.strategies.options import Array
+from gradcheck.strategies.regimes import TINY
 
 # The square of 5 times this, summed over 10 entries, is finite: 64,000 of 65,504 in float16. The wider dtypes
 # could take more; a rule that nobody described might not, and 1e3 already breaks an unshifted exponential.
@@ -50,7 +51,7 @@ _VALUES: tuple[tuple[Make, Mapping[str, Sequence[float]]], ...] = (
     (_ordinary, _ONE),
     (_given, dict.fromkeys(HUGE, (1.0, -1.0, 0.5, -0.125))),
     (_ties, _ONE),
-    (_scaled, SMALL),
+    (_scaled, TINY),
     (_scaled, HUGE),
     (_zeros, _ONE),
 )

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from gradcheck.strategies.options import Array
+from gradcheck.strategies.options import Array, limits
 from gradcheck.strategies.regime import Draft, Regime, Summary
 
 __all__ = ["OPTIONAL"]
@@ -76,7 +76,7 @@ def _are_unbalanced(s: Summary) -> bool:
         return False
     sums = s.q.astype(np.float64).sum(axis=1)
     # A sum of one over K entries, each rounded by up to half an ulp of at most 1, is off by less than this.
-    return bool(((sums > 0) & (np.abs(sums - 1) > s.classes * np.finfo(s.dtype).eps)).any())
+    return bool(((sums > 0) & (np.abs(sums - 1) > s.classes * limits(s.dtype).eps)).any())
 
 
 def _drop_labels(draft: Draft, step: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from operator import index
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ Count = int | tuple[int, int] | None
 ROWS = (0, 1, 2, 3, 4, 8, 17, 32)
 CLASSES = (1, 2, 3, 4, 5, 8, 12)
 
-DTYPES = ("float16", "float32", "float64")
+DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 def check_count(name: str, value: Count, pool: Sequence[int]) -> Sequence[int]:
@@ -75,7 +76,7 @@ def _integer(value: Any, wrong: InvalidArgument) -> int:
 
 
 def check_dtype(dtype: Any) -> np.dtype[Any]:
-    """Return `dtype` as a NumPy dtype, one of `DTYPES`."""
+    """Return `dtype` as a NumPy dtype, one of `DTYPES`; the name bfloat16 is known once ml_dtypes is imported."""
     try:
         found: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)
     except TypeError:
@@ -83,6 +84,11 @@ def check_dtype(dtype: Any) -> np.dtype[Any]:
     if found is None or found.name not in DTYPES:
         raise InvalidArgument(f"dtype={dtype!r}: pass one of {', '.join(map(repr, DTYPES))}")
     return found
+
+
+def limits(dtype: Any) -> Any:
+    """Give the limits of a floating-point dtype; NumPy's finfo does not know bfloat16."""
+    return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # it comes without types
 
 
 def check_gap(gap: float | None) -> float:

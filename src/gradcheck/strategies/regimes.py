@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from gradcheck.strategies.optional import OPTIONAL
+from gradcheck.strategies.options import limits
 from gradcheck.strategies.regime import Draft, Regime, Summary, Terms, some
 
 # From 16 on every other class weighs less than one ulp of 1 in float32: exp(-16) = 1.1e-7 < 2^-23.
@@ -24,12 +25,12 @@ SATURATED = 16.0
 LEADS = 2 * (17.0, 20.0, 23.0, 26.0, 30.0) + (40.0, 120.0, 600.0)
 # A difference whose exponential is 0 (float64 keeps subnormal numbers to exp(-745), float32 to exp(-104)), and infinite
 # the other way round.
-TOWER = {"float16": 110.0, "float32": 110.0, "float64": 750.0}
-# The offset leaves 32, 13 and 6 bits behind the point, so that the differences within a row survive it.
-OFFSET = {"float16": 16.0, "float32": 1e3, "float64": 1e6}
-_SMALLEST = {name: float(np.finfo(name).smallest_normal) for name in OFFSET}
+TOWER = {"float16": 110.0, "bfloat16": 110.0, "float32": 110.0, "float64": 750.0}
+# The offset leaves 32, 13, 6 and 3 bits behind the point, so that the differences within a row survive it.
+OFFSET = {"float16": 16.0, "bfloat16": 16.0, "float32": 1e3, "float64": 1e6}
+_SMALLEST = {name: float(limits(name).smallest_normal) for name in OFFSET}
 # Normal numbers of the dtype with room to spare (float16's begin at 6.1e-5): XLA flushes what is below.
-TINY = {"float16": (1e-3, 1e-4), "float32": (1e-8, 1e-15, 1e-30), "float64": (1e-8, 1e-15, 1e-30)}
+TINY = {"float16": (1e-3, 1e-4)} | dict.fromkeys(("bfloat16", "float32", "float64"), (1e-8, 1e-15, 1e-30))
 
 
 def _is_ordinary(s: Summary) -> bool:
@@ -161,7 +162,7 @@ def _tiny(terms: Terms) -> Sequence[float]:
 
 def _subnormal(terms: Terms) -> Sequence[float]:
     # 5.1 of the first are still below all normal numbers; 4 and more of the second are a few of the smallest.
-    info = np.finfo(terms.dtype)
+    info = limits(terms.dtype)
     return float(info.smallest_normal) / 8, float(info.smallest_subnormal) * 4
 
 
@@ -205,7 +206,12 @@ _TABLE = (
         "subnormal", "values", "a row below all normal numbers of its dtype, not 0", _is_subnormal, _scale, _subnormal
     ),
     Regime(
-        "offset", "values", "a row about 1e6; about 1e3 in float32, 16 in float16", _is_offset, _offset, _both_signs
+        "offset",
+        "values",
+        "a row about 1e6; 1e3 in float32, 16 in half precision",
+        _is_offset,
+        _offset,
+        _both_signs,
     ),
     Regime("rows apart", "values", "maxima of two rows 100 or more apart", _are_apart, _apart, _APART, rows=_SEVERAL),
     Regime("no rows", "sizes", "N = 0", rows=(0, 0)),

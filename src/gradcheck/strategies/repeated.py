@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gradcheck.errors import InvalidArgument
 from gradcheck.layouts import LAYOUTS
+from gradcheck.rule import is_float
 from gradcheck.strategies.nested import map_leaves
-from gradcheck.strategies.options import Array
 
 Arguments = tuple[Any, ...]
 
@@ -92,13 +92,9 @@ def _calls(draw: st.DrawFn, cases: st.SearchStrategy[Arguments]) -> tuple[Argume
     return first, map_leaves(_halved, first), other, map_leaves(_copied, first)
 
 
-def _is_float(array: Array) -> bool:
-    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
-
-
 def _halved(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
-        return np.divide(leaf, leaf.dtype.type(2)) if _is_float(leaf) else leaf.copy()
+        return np.divide(leaf, leaf.dtype.type(2)) if is_float(leaf.dtype) else leaf.copy()
     if isinstance(leaf, np.generic):
         return _halved(np.asarray(leaf))[()]
     return leaf / 2 if isinstance(leaf, float) else leaf

@@ -15,7 +15,8 @@ from gradcheck.strategies.case import Case, DrawnCase, DrawnWeightedCase, Weight
 from gradcheck.strategies.counted import Part, marked
 from gradcheck.strategies.entries import Choice, Source
 from gradcheck.strategies.labels import as_drawn, draft_of
-from gradcheck.strategies.options import Array, Count, check_choice, check_flag
+from gradcheck.strategies.latest import remembered
+from gradcheck.strategies.options import Array, Count, check_choice, check_flag, limits
 from gradcheck.strategies.plan import Menu, Plan, Sizes
 from gradcheck.strategies.regime import Draft, Option
 
@@ -64,7 +65,7 @@ def softmax_nll(
     classes, rows : int, (int, int) or None, optional
         K from 1 up and N from 0 up: a number, or the least and the greatest. Left out, a few numbers up to 12
         and 32, rather than all of them: every new shape costs an oracle that compiles another trace.
-    dtype : {"float64", "float32", "float16"}, optional
+    dtype : {"float64", "float32", "float16", "bfloat16"}, optional
         Dtype of the logits, the weights, and labels that are rows.
     labels : {"index", "one-hot", "soft", "either"}, optional
         int64 (N,); one-hot (N, K); rows (N, K) >= 0 with sums from 0 to 3, one-hot ones among them; or one of the
@@ -225,7 +226,7 @@ def _cases(draw: st.DrawFn, menu: Menu, form: _Form) -> Case | WeightedCase:
     case.offered, case.ignore_index = menu.offered, menu.terms.ignore_index
     for name in case.regimes:
         event(f"regime: {name}")
-    return case
+    return remembered(case)
 
 
 def _in_sequences(source: Source, z: Array, y: Array) -> tuple[Array, Array]:
@@ -248,5 +249,5 @@ def _settled(z: Array, menu: Menu, *, subnormal: bool) -> Array:
         too_low = top - floor > gap
         z = np.maximum(z, np.where(too_low, np.nextafter(floor, menu.dtype.type(np.inf)), floor))
     if not subnormal:
-        z[np.abs(z) < np.finfo(menu.dtype).tiny] = 0
+        z[np.abs(z) < limits(menu.dtype).tiny] = 0
     return z

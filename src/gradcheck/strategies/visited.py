@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.errors import InvalidArgument
+from gradcheck.rule import is_float
 from gradcheck.strategies.options import DTYPES, Array, check_index
 from gradcheck.strategies.regime import Summary
 from gradcheck.strategies.regimes import REGIMES
@@ -59,7 +60,7 @@ def regimes_of(z: Any, y: Any = None, weights: Any = None, ignore_index: int | N
 
 def _checked_labels(z: Array, y: Array, ignore_index: int | None) -> Array:
     if y.shape == z.shape:
-        if y.dtype.kind not in "fiub" or not (np.isfinite(y).all() and (y >= 0).all()):
+        if not (is_float(y.dtype) or y.dtype.kind in "iub") or not (np.isfinite(y).all() and (y >= 0).all()):
             raise InvalidArgument(f"y has the shape of z, {y.shape}: pass rows of finite numbers >= 0")
         return y.reshape(-1, z.shape[-1])
     if y.shape != z.shape[:-1] or y.dtype.kind not in "iu":
@@ -78,7 +79,7 @@ def _checked_weights(z: Array, weights: Any) -> Array | None:
     if weights is None:
         return None
     array = np.asarray(weights)
-    if array.shape != z.shape[-1:] or array.dtype.kind not in "fiu":
+    if array.shape != z.shape[-1:] or not (is_float(array.dtype) or array.dtype.kind in "iu"):
         raise InvalidArgument(
             f"weights has shape {array.shape} and dtype {array.dtype}: pass float weights {z.shape[-1:]}"
         )
