@@ -15,6 +15,9 @@ __all__ = ["Flat", "Leaf", "flatten", "leaves_of", "with_leaves"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# Python's own objects about a check take about 100 kB, that is three copies of so many float64 numbers.
+_HEAVY = 2**12
+
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
@@ -34,6 +37,11 @@ class Flat:
     tree: Hashable
     leaves: tuple[Any, ...]
     differentiated: tuple[Leaf, ...]
+
+    @property
+    def heavy(self) -> bool:
+        """Whether copies of the primals are what memory goes to, and not all that is done for one number at a time."""
+        return sum(leaf.array.size for leaf in self.differentiated) > _HEAVY
 
     def holds(self, changes: Mapping[int, Array]) -> bool:
         """Whether primals stay where a forward is defined when some arrays are exchanged, given by their index."""
@@ -82,11 +90,17 @@ def leaves_of(value: Any) -> list[Any]:
     """Leaves of a tree in order. None is no leaf."""
     import jax
 
+    if isinstance(value, np.ndarray | np.generic):  # the common case: no tree, and quickly seen
+        return [value]
     return list(jax.tree_util.tree_leaves(value))
 
 
 def in_float64(leaves: Sequence[Any]) -> list[Any]:
-    """Floating-point leaves in float64, which represents every narrower type exactly; others as they are."""
+    """Floating-point leaves in float64, which represents every narrower type exactly; others as they are.
+
+    Those that are in float64 are not copied: whoever hands them on to a function hands on copies.
+    """
     return [
-        leaf.astype(np.float64) if isinstance(leaf, np.ndarray) and is_float(leaf.dtype) else leaf for leaf in leaves
+        leaf.astype(np.float64, copy=False) if isinstance(leaf, np.ndarray) and is_float(leaf.dtype) else leaf
+        for leaf in leaves
     ]

@@ -15,6 +15,7 @@ from jax.scipy.linalg import lu_factor, lu_solve, solve_triangular
 from jax.scipy.stats import multivariate_normal
 
 from gradcheck.oracles.program.jaxpr import Leaf, Plan, Signature, Untraceable, plan
+from gradcheck.oracles.program.lean import lean
 from gradcheck.oracles.program.lowering import LOWERED
 
 RNG = np.random.default_rng(7)
@@ -227,6 +228,16 @@ def test_value_and_gradient_are_those_of_xla(name: str) -> None:
         assert mine.shape == theirs.shape
         size = np.max(np.abs(theirs), initial=0.0, where=np.isfinite(theirs))
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=TOLERANCE * size)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_lean_run_gives_the_same_to_the_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradcheck.oracles.program.lean._LARGE", 1)  # so that small arrays are written over too
+    bound, inputs, _ = both_of(name)
+    trace = bound.trace(inputs)
+    outputs, sizes = lean(bound, inputs)
+    for mine, due in zip((*outputs, *sizes), (*bound.results(trace), *bound.magnitudes(trace)), strict=True):
+        np.testing.assert_array_equal(mine, due)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

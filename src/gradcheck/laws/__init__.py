@@ -1,12 +1,16 @@
 """What must hold with no oracle at all, one law a module: contract, purity, linearity, layouts, symmetries."""
 
 from gradcheck.laws.breach import Breach
+from gradcheck.laws.journey import rest
+from gradcheck.laws.layouts import left_out
 from gradcheck.laws.running import Pulled, ask_once, is_signal
 from gradcheck.laws.subject import Answer, Subject
+from gradcheck.laws.symmetry import value_here
 from gradcheck.laws.table import (
     BROKEN,
     HELD,
     LAWS,
+    LEFT,
     NAMES,
     NUMERIC,
     OFF,
@@ -25,6 +29,7 @@ __all__ = [
     "BROKEN",
     "HELD",
     "LAWS",
+    "LEFT",
     "NAMES",
     "NUMERIC",
     "OFF",
@@ -42,5 +47,8 @@ __all__ = [
     "ask_once",
     "hear",
     "is_signal",
+    "left_out",
+    "rest",
     "together",
+    "value_here",
 ]

@@ -10,7 +10,7 @@ the one at the point by powers of two, which scale an answer to the bit (linear)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from gradcheck.laws.multiples import multiple, scales, times
 from gradcheck.laws.running import Forward, Pulled, Results, copies, equal, moved, run
 from gradcheck.laws.subject import Subject
 
-__all__ = ["answers", "in_order", "scaled_in_order"]
+__all__ = ["answers", "in_order", "rest", "scaled_in_order"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,16 @@ def scaled_in_order(subject: Subject) -> bool:
     """Whether the journey has shown multiples of the cotangent to be answered by multiples of the answer."""
     journey = subject.recall(_journey)
     return isinstance(journey, Journey) and journey.scaled
+
+
+def rest(subject: Subject) -> None:
+    """Let go of the runs behind the answer, each of which holds copies of all arrays, where these are large."""
+    if not subject.flat.heavy:
+        return
+    subject.let_go()
+    journey = subject.known(_journey)
+    if isinstance(journey, Journey):
+        subject.remember(_journey, replace(journey, answers=()))
 
 
 def answers(subject: Subject) -> Iterator[Pulled | Breach]:

@@ -39,6 +39,7 @@ Noise = Callable[[Subject], list[Array]]
 # a twentieth at 10,000 points.
 SAFETY = 32.0
 _DIRECTIONS = 2
+_ULPS = np.array([-2, -1, 1, 2], dtype=np.int8)
 
 
 @cache
@@ -181,7 +182,8 @@ def _nearby(subject: Subject, changes: Changes, cotangents: Sequence[Array]) -> 
 
 def _ulps(array: Array, rng: np.random.Generator, *, zeros: bool) -> Array:
     with np.errstate(all="ignore"):
-        step = np.spacing(np.abs(array)) * rng.choice([-2, -1, 1, 2], array.shape).astype(array.dtype)
+        ulps = _ULPS[rng.integers(0, len(_ULPS), array.shape, dtype=np.int8)]
+        step = np.spacing(np.abs(array)) * ulps.astype(array.dtype)
     movable = np.isfinite(step) if zeros else np.isfinite(step) & (array != 0)
     return np.where(movable, step, np.zeros((), array.dtype))
 

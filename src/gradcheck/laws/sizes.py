@@ -31,7 +31,7 @@ def applies(subject: Subject) -> str | None:
 def broken(subject: Subject) -> Breach | None:
     """Ask at fewer rows, and hold the answer to the contract and to being finite.
 
-    One row is asked for anyway, by the law of no state. Where the point is one of many, every other one asks for none.
+    Where the point is one of many, it asks for one row or for none, as its numbers have it.
     """
     for rows, complaint in subject.recall(_fewer):
         if complaint:
@@ -51,7 +51,7 @@ def _fewer(subject: Subject) -> list[tuple[int, str]]:
     """
     found = []
     for n in _row_counts(subject):
-        for rows in _COUNTED if subject.thorough or subject.fingerprint % 2 else (1,):
+        for rows in _COUNTED if subject.thorough else (subject.fingerprint % 2,):
             changes, cotangents = with_rows(subject, n, rows)
             complaint = "" if rows == 1 and _fine_alone(subject, n) else _complaint(subject, changes, cotangents)
             if not complaint or _answers(subject, changes, cotangents):

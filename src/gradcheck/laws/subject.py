@@ -52,6 +52,14 @@ class Subject:
         found: T = self._known[find]
         return found
 
+    def remember(self, find: Callable[[Subject], object], found: object) -> None:
+        """Take down what somebody else has found out already, so that `recall` need not."""
+        self._known[find] = found
+
+    def known(self, find: Callable[[Subject], T]) -> T | None:
+        """Give what a function has found out, if it was asked."""
+        return self._known.get(find)
+
     @cached_property
     def forward(self) -> Forward:
         """The first run."""
@@ -80,6 +88,12 @@ class Subject:
             raise TypeError(f"there is no answer: {self.first.text}")
         return Answer(self.forward.value, self.first.kept)
 
+    def let_go(self) -> None:
+        """Keep the answer, and not the runs behind it."""
+        if self.answer:
+            for name in ("forward", "first", "second", "twice"):
+                vars(self).pop(name, None)
+
     @cached_property
     def irregular(self) -> str | None:
         """Why numbers cannot be compared here, if so."""
@@ -98,6 +112,11 @@ class Subject:
         """A number made of all numbers of the point, by which its share is chosen."""
         arrays = [leaf for leaf in self.flat.leaves if isinstance(leaf, np.ndarray)]
         return reduce(lambda known, array: crc32(array.tobytes(), known), (*arrays, *self.cotangents), 0)
+
+    @property
+    def turn(self) -> int:
+        """Which half of the laws this point asks, if it is one of many: 0 or 1, whatever layouts its share are."""
+        return self.fingerprint >> 8 & 1
 
     def ask(self, changes: Changes, cotangent: Any = None) -> Results | None:
         """Ask the rule elsewhere, or for another cotangent; None if it has no answer there."""
@@ -143,4 +162,6 @@ class Subject:
         """Give the tree of the cotangent other leaves."""
         import jax
 
+        if isinstance(self.point.cotangent, np.ndarray):  # the common case: no tree, and quickly seen
+            return leaves[0]
         return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(self.point.cotangent), leaves)

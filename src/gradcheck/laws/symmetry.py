@@ -12,7 +12,7 @@ from functools import reduce
 
 import numpy as np
 
-from gradcheck.laws.elsewhere import calm, generic, largest, row_counts
+from gradcheck.laws.elsewhere import calm, generic, largest, row_counts, uniform
 from gradcheck.laws.noise import SAFETY, near, noise_here, unit_of
 from gradcheck.laws.placing import asked_as_placed, shared
 from gradcheck.laws.subject import Changes, Subject
@@ -32,8 +32,10 @@ __all__ = [
     "shift_of",
     "shifts",
     "smooth",
+    "value_here",
 ]
 
+_FEW_ULPS = 2.0**-50  # half of it, the relative move, is two to four ulps
 _ONE_MATRIX = "more than one array is differentiated, or one without rows"
 # Leaves of a large tree of parameters that are looked at; the last of them are as good as the first.
 _LEAVES = 4
@@ -116,9 +118,9 @@ def at_once(subject: Subject) -> Symmetries | None:
     shift = leaf.array.shape[-1] > 1
     x = leaf.array.astype(np.float64)
     # unequal, lest they cancel in a sum over the whole array, which would not notice them
-    apart = shift_of(x) * np.random.default_rng(6).uniform(0.5, 1.0, (*x.shape[:-1], 1))
+    apart = shift_of(x) * (1 + uniform(6, (*x.shape[:-1], 1))) / 2
     changes: Changes = {leaf.index: x + apart if shift else x}
-    value, cotangents = subject.recall(_value_here), subject.cotangents
+    value, cotangents = subject.recall(value_here), subject.cotangents
     for turn in (*rows, *classes):
         changes = permuted(subject, turn, changes)
         value = value and [turn.of(v) for v in value]
@@ -150,7 +152,7 @@ def permutations(subject: Subject, axis: int) -> list[Permutation]:
 
 def _noticed_nowhere(subject: Subject, turn: Permutation) -> bool:
     """Whether a permutation permutes the forward's value, or leaves it, at the point and at a generic one."""
-    for at, point in ((_value_here, _here), (_value_generic, generic)):
+    for at, point in ((value_here, _here), (_value_generic, generic)):
         value = subject.recall(at)
         moved = subject.values(permuted(subject, turn, subject.recall(point)))
         if value is None or not alike(subject, [turn.of(v) for v in value], moved):
@@ -190,7 +192,7 @@ def shifts(subject: Subject) -> list[Leaf]:
         x, y = leaf.array.astype(np.float64), near[leaf.index]
         # unequal and of one sign: constants that cancel would leave a sum over the whole array as it is
         apart = rng.uniform(0.5, 1.0, (*y.shape[:-1], 1))
-        if alike(subject, subject.recall(_value_here), subject.values({leaf.index: x + shift_of(x)})) and alike(
+        if alike(subject, subject.recall(value_here), subject.values({leaf.index: x + shift_of(x)})) and alike(
             subject, subject.recall(_value_generic), subject.values({**near, leaf.index: y + apart})
         ):
             found.append(leaf)
@@ -213,7 +215,7 @@ def smooth(subject: Subject) -> bool:
 
     A second difference falls to a quarter with half its step, at a kink to half.
     """
-    here = subject.recall(_value_here)
+    here = subject.recall(value_here)
     rng = np.random.default_rng(4)
     for _ in range(_DIRECTIONS):
         way: Changes = {
@@ -254,8 +256,8 @@ def alike(subject: Subject, expected: Sequence[Array] | None, found: Sequence[Ar
 
 def resolution(subject: Subject) -> list[float]:
     """Measure the rounding of each array of the forward's value: its size, and its scatter at inputs moved by ulps."""
-    values = [v for at in (_value_here, _value_generic, _value_calm) if (v := subject.recall(at)) is not None]
-    here = subject.recall(_value_here)
+    values = [v for at in (value_here, _value_generic, _value_calm) if (v := subject.recall(at)) is not None]
+    here = subject.recall(value_here)
     if here is None:
         return [0.0] * len(subject.cotangents)
     rng = np.random.default_rng(3)
@@ -263,9 +265,8 @@ def resolution(subject: Subject) -> list[float]:
     for _ in range(2):
         nearby = {}
         for leaf in subject.flat.differentiated:
-            x = leaf.array.astype(np.float64)
-            step = np.where(np.isfinite(x), np.spacing(np.abs(x)), 0.0)
-            nearby[leaf.index] = x + step * rng.choice([-2.0, 2.0], x.shape)
+            signs = rng.integers(0, 2, leaf.array.shape, dtype=np.int8) - 0.5
+            nearby[leaf.index] = leaf.array.astype(np.float64) * (1.0 + signs * _FEW_ULPS)
         near = subject.values(nearby)
         if near is not None:
             scatter = [max(s, _size(a - b)) for s, a, b in zip(scatter, here, near, strict=True)]
@@ -282,7 +283,8 @@ def _here(_subject: Subject) -> Changes:
     return {}
 
 
-def _value_here(subject: Subject) -> list[Array] | None:
+def value_here(subject: Subject) -> list[Array] | None:
+    """Give the forward's value at the point, in float64."""
     return subject.values({})
 
 

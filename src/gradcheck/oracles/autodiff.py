@@ -7,7 +7,7 @@ of JAX is changed: 64-bit types are enabled in a context around each trace.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +15,11 @@ import numpy as np
 
 from gradcheck.domain import Domain
 from gradcheck.oracles.program import jaxpr
+from gradcheck.oracles.program.lean import lean
 from gradcheck.rule import is_float
 from gradcheck.tree import Array, Flat, in_float64
 
-__all__ = ["Autodiff", "differentiate"]
+__all__ = ["Autodiff", "Moved", "differentiate"]
 
 # Runs of the perturbed program. Eight give the largest of eight uniform draws per rounding; the factor 32 in the
 # allowance covers what eight runs may miss.
@@ -27,6 +28,10 @@ _RUNS = 8
 _REACH = 4.0
 # Quartered so often, a length is 2^-52 of what it was: below that, no difference has a digit.
 _SHORTENINGS = 26
+
+
+class Moved(Exception):
+    """The arguments were written over since a large program was evaluated at them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +49,33 @@ class Autodiff:
     gradient: tuple[Array, ...]
     plan: jaxpr.Plan
     inputs: tuple[Array, ...]
-    trace: list[Array]
     reference: Callable[..., Any]
     signature: jaxpr.Signature
     domains: tuple[Domain | None, ...]
+    _trace: list[Array] | None = field(repr=False)  # None where it would outweigh all else
+    _magnitude: tuple[Array, ...] | None = field(repr=False)  # known where there is no trace to make it of
 
     @cached_property
     def magnitude(self) -> tuple[Array, ...]:
         """Size of the summands that each entry is made of."""
-        return self.plan.magnitudes(self.trace)
+        return self.plan.magnitudes(self.trace) if self._magnitude is None else self._magnitude
+
+    @property
+    def trace(self) -> list[Array]:
+        """Every value on the way; of a large program computed again each time.
+
+        Raises
+        ------
+        Moved
+            If the arguments are no longer what they were, since somebody has written over them.
+        """
+        if self._trace is not None:
+            return self._trace
+        trace = self.plan.trace(self.inputs)
+        pairs = zip(self.plan.results(trace), (*self.value, *self.gradient), strict=True)
+        if not all(np.array_equal(a, b, equal_nan=True) for a, b in pairs):
+            raise Moved
+        return trace
 
     @cached_property
     def spread(self) -> tuple[Array, ...]:
@@ -149,7 +172,8 @@ def differentiate(label: str, reference: Callable[..., Any], flat: Flat, cotange
     arrays: list[Array] = []
     for index, leaf in enumerate(in_float64(flat.leaves)):
         if _is_array(leaf):
-            array = np.asarray(leaf)
+            # copied, so that whoever asks later asks about the point as it was
+            array = np.asarray(leaf) if flat.heavy else np.array(leaf)
             if array.dtype.kind not in "biufc" and not is_float(array.dtype):
                 raise jaxpr.Untraceable(f"a data argument is an array of {array.dtype}, for which JAX has no type")
             types.append(jaxpr.Leaf(array.shape, array.dtype.name, index in wrt))
@@ -162,12 +186,17 @@ def differentiate(label: str, reference: Callable[..., Any], flat: Flat, cotange
     if len(cotangents) != plan.n_values:
         raise jaxpr.Untraceable(f"it returns {plan.n_values} arrays where the forward returns {len(cotangents)}")
     try:
-        trace = plan.trace(inputs)
+        if flat.heavy:
+            trace, (outputs, sizes) = None, lean(plan, inputs)
+            # a gradient may be an argument itself, which is not ours to keep
+            outputs = tuple(x.copy() if any(np.may_share_memory(x, y) for y in inputs) else x for x in outputs)
+        else:
+            trace, sizes = plan.trace(inputs), None
+            outputs = plan.results(trace)
     except (ValueError, IndexError, TypeError) as error:  # its value has another shape than the cotangent's
         raise jaxpr.Untraceable(f"its program does not fit these inputs ({error})") from error
-    outputs, n = plan.results(trace), plan.n_values
-    domains = tuple(leaf.domain for leaf in flat.differentiated)
-    return Autodiff(label, outputs[:n], outputs[n:], plan, inputs, trace, reference, signature, domains)
+    n, domains = plan.n_values, tuple(leaf.domain for leaf in flat.differentiated)
+    return Autodiff(label, outputs[:n], outputs[n:], plan, inputs, reference, signature, domains, trace, sizes)
 
 
 def _is_array(leaf: Any) -> bool:

@@ -6,7 +6,7 @@ algorithm it moves by a few ``u M``, and by more where it reacts to the rounding
 largest change in eight runs with everything perturbed, per unit of that. ``r`` is rigorous: the radius that the
 program has in balls at the rule's precision, every input and every rounding half an ulp wide. So
 
-    at a glance  2 u rowmax M,  or  2 u rowmax (M + s)  with the s of a single run
+    at a glance  2 u rowmax M,  or  2 u rowmax (M + s)  with the s of a single run;  8 u rowmax M  of large arrays
     enclosed     R + rowmax R            where R = 2 (r + u M + tiny)         entry-wise R
     sampled      S + rowmax S            where S = 32 (u s + u M + tiny)      entry-wise S
 
@@ -39,6 +39,7 @@ from gradcheck.tree import Array
 from gradcheck.verdict.outcome import Precision, rowmax
 
 __all__ = [
+    "FEW",
     "FLOAT64",
     "NARROW",
     "SAFETY",
@@ -107,14 +108,17 @@ def sampled(magnitude: Array, spread: Array, precision: Precision) -> tuple[Arra
     return entry, entry + SAFETY * (unit * rowmax(spread) + unit * rowmax(magnitude))
 
 
-def at_a_glance(magnitude: Array, precision: Precision) -> Array:
+def at_a_glance(magnitude: Array, precision: Precision, roundings: float = TWICE) -> Array:
     """Give what any rule may be off by, whatever its conditioning: two roundings of the largest summand of its row."""
-    return rowmax(TWICE * precision.unit * magnitude)
+    return rowmax(magnitude, roundings * precision.unit)
 
 
 def few_roundings(size: Array, precision: Precision) -> Array:
     """Give what an entry may be off by to be called accurate by itself, at a glance."""
-    return FEW * (precision.unit * size + precision.tiny)
+    allowed = np.asarray(precision.unit * size)
+    allowed += precision.tiny
+    allowed *= FEW
+    return allowed
 
 
 def allowed_difference(reference: Array, error: Array, precision: Precision, size: float) -> Array:

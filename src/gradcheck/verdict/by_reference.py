@@ -12,7 +12,7 @@ from gradcheck.verdict.case import Case
 from gradcheck.verdict.compare import compare, in_full
 from gradcheck.verdict.conclude import conclude
 from gradcheck.verdict.contradiction import confirmed, outvoted
-from gradcheck.verdict.directions import at_a_glance, consistent, directions, slopes
+from gradcheck.verdict.directions import Slope, at_a_glance, consistent, directions, slopes
 from gradcheck.verdict.evidence import LARGE, Evidence
 from gradcheck.verdict.kinks import ON_A_KINK, across_kinks
 from gradcheck.verdict.outcome import Discrepancy, Outcome, Verdict, Vote
@@ -32,11 +32,10 @@ def by_reference(case: Case, evidence: Evidence) -> Verdict:
     case = case.along_domains(autodiff.gradient)
     compared = _each(compare, case, evidence)
     wrong = _any_wrong(compared)
-    vectors = directions(case.contraction, case.seed)
     along = (
-        slopes(case.contraction, vectors, complex_too=True)
+        slopes(case.contraction, directions(case.contraction, case.seed), complex_too=True)
         if wrong
-        else [at_a_glance(case.contraction, vector, autodiff.gradient) for vector in vectors]
+        else _seen(case, evidence)
     )
     words = [consistent(slope, compared) for slope in along]
     if False in words and not wrong:
@@ -54,6 +53,20 @@ def by_reference(case: Case, evidence: Evidence) -> Verdict:
     if False in words:
         return confirmed(case, autodiff, compared, along, votes)
     return conclude(compared, votes, _doubts(evidence, compared))
+
+
+def _seen(case: Case, evidence: Evidence) -> list[Slope]:
+    """Look along a few directions, or, where many points follow one another, along one that is another at each.
+
+    A reference that is wrong is so in almost every direction, and not where all that it adds up cancels alone.
+    """
+    gradient = evidence.autodiff.gradient
+    if case.thorough:  # drawn one after the other
+        return [at_a_glance(case.contraction, v, gradient) for v in directions(case.contraction, case.seed)]
+    (vector,) = directions(case.contraction, case.seed, count=1)
+    pairs = zip(map(evidence.magnitude, range(len(case.analytic))), case.contraction.split(vector), strict=True)
+    summands = sum(float(np.vdot(m, np.abs(v))) for m, v in pairs)
+    return [at_a_glance(case.contraction, vector, gradient, summands)]
 
 
 def _accused(

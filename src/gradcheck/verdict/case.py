@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradcheck.laws import Answer, Breach, ask, ask_once
+from gradcheck.laws import Breach, Subject, ask, ask_once
 from gradcheck.oracles.differences.contraction import Contraction
 from gradcheck.rule import Point, Rule
 from gradcheck.tree import Array, Flat, in_float64, leaves_of
@@ -23,7 +23,7 @@ class Case:
 
     ``whole`` is the point with all that the rule differentiates by; ``flat`` the same with only those arrays that are
     judged: the rule answered for them, and they are not empty. The others are data. ``analytic`` and ``precisions``
-    go with ``flat.differentiated``.
+    go with ``flat.differentiated``. ``thorough`` is False for one of many points, which share out what takes long.
     """
 
     rule: Rule
@@ -34,11 +34,13 @@ class Case:
     precisions: tuple[Precision, ...]
     contraction: Contraction
     seed: int
+    thorough: bool
 
     @classmethod
-    def of(cls, rule: Rule, point: Point, whole: Flat, answer: Answer, seed: int) -> Case:
-        """Take down an answer."""
-        pairs = zip(whole.differentiated, answer.cotangents, strict=True)
+    def of(cls, subject: Subject, seed: int) -> Case:
+        """Take down what a rule answered."""
+        rule, point, whole = subject.rule, subject.point, subject.flat
+        pairs = zip(whole.differentiated, subject.answer.cotangents, strict=True)
         judged = [(leaf, c) for leaf, c in pairs if c is not None and leaf.array.size]
         flat = replace(whole, differentiated=tuple(leaf for leaf, _ in judged))
         return cls(
@@ -49,7 +51,8 @@ class Case:
             tuple(as_float64(c) for _, c in judged),
             tuple(precision_of(c.dtype) for _, c in judged),
             Contraction(rule.forward, flat, [as_float64(c) for c in leaves_of(point.cotangent)]),
-            seed,
+            seed if subject.thorough else seed + subject.fingerprint,
+            subject.thorough,
         )
 
     @property

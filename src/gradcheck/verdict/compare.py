@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
+from gradcheck.oracles.autodiff import Moved
 from gradcheck.tree import Array
-from gradcheck.verdict.allowance import FLOAT64, at_a_glance, few_roundings
+from gradcheck.verdict.allowance import FEW, FLOAT64, NARROW, at_a_glance, few_roundings
 from gradcheck.verdict.evidence import Evidence, Known
 from gradcheck.verdict.outcome import Discrepancy, Grade, Precision
 
 __all__ = ["compare", "in_full", "value_agrees"]
+
+_CHEAP = 3  # of the allowances of single entries, those that take no balls
 
 
 def compare(path: str, analytic: Array, evidence: Evidence, slot: int, precision: Precision) -> Discrepancy:
@@ -66,7 +70,8 @@ def _glance(path: str, analytic: Array, evidence: Evidence, slot: int, precision
     """Compare with what takes little to know; None where that is not enough."""
     reference, magnitude = evidence.autodiff.gradient[slot], evidence.magnitude(slot)
     with np.errstate(all="ignore"):
-        difference = np.abs(analytic - reference)
+        difference = np.asarray(analytic - reference)
+        np.abs(difference, out=difference)
         error = at_a_glance(magnitude, FLOAT64)
         allowed = _kept(difference, evidence, slot, precision)
     if allowed is None:
@@ -82,22 +87,38 @@ def _glance(path: str, analytic: Array, evidence: Evidence, slot: int, precision
 
 def _kept(difference: Array, evidence: Evidence, slot: int, precision: Precision) -> Array | None:
     """Give a narrow allowance that all entries keep; None if there is none that would mean something."""
-    narrow = at_a_glance(evidence.magnitude(slot), precision)
-    if not _within(difference, narrow):
-        narrow = at_a_glance(evidence.magnitude(slot) + evidence.first_run(slot), precision)
-        if not _within(difference, narrow):
-            return None
-    if np.any(np.abs(evidence.autodiff.gradient[slot]) > narrow):
+    narrow = next((a for a in _narrow(evidence, slot, precision) if _within(difference, a)), None)
+    if narrow is None:
+        return None
+    sizes = np.abs(evidence.autodiff.gradient[slot])
+    if np.any(sizes > narrow):
         return narrow
+    # No entry is wrong, since whatever else is known allows a row no less. Is any resolved? In a saturated row, one
+    # that is accurate by itself. In narrow types that takes the enclosure, in which errors are looked for that all
+    # entries share.
+    if precision.unit <= NARROW and np.any(sizes):
+        for entry in islice(_one_by_one(evidence, slot, precision), _CHEAP):
+            if _within(difference, entry) and np.any(sizes > entry):
+                return entry
     # no entry is larger than what it may be off by: that means something only of zeros that no rounding moves
     zeros = not (np.any(narrow) or np.any(evidence.first_run(slot)) or evidence.underflown)
     return narrow if zeros else None
+
+
+def _narrow(evidence: Evidence, slot: int, precision: Precision) -> Iterator[Array]:
+    """Yield allowances that take little to know, and than which what all evidence explains is wider."""
+    magnitude = evidence.magnitude(slot)
+    yield at_a_glance(magnitude, precision)
+    if evidence.large:  # no balls will narrow what a sample explains, which is four times as much
+        yield at_a_glance(magnitude, precision, FEW)
+    yield at_a_glance(magnitude + evidence.first_run(slot), precision)
 
 
 def _one_by_one(evidence: Evidence, slot: int, precision: Precision) -> Iterator[Array]:
     """Yield allowances of each entry by itself, each dearer than the one before, and at last the whole of it."""
     yield few_roundings(evidence.magnitude(slot), precision)
     yield few_roundings(evidence.magnitude(slot) + evidence.first_run(slot), precision)
+    yield few_roundings(evidence.magnitude(slot) + evidence.spread(slot), precision)
     yield evidence.allowances(slot, precision)[0]
 
 
@@ -107,4 +128,7 @@ def _within(difference: Array, allowed: Array) -> bool:
 
 
 def _limit(evidence: Evidence, slot: int, precision: Precision) -> Array:
-    return evidence.allowances(slot, precision)[1] + evidence.best(slot)[1]
+    try:
+        return evidence.allowances(slot, precision)[1] + evidence.best(slot)[1]
+    except Moved:
+        return np.full(evidence.autodiff.gradient[slot].shape, np.nan)

@@ -137,7 +137,7 @@ class Evidence:
     @cached_property
     def spreads(self) -> tuple[Array, ...]:
         """The spreads of all outputs in eight perturbed runs, or in two where an array is large."""
-        if not self._large:
+        if not self.large:
             return self.autodiff.spread
         return self.autodiff.plan.spread(self.autodiff.inputs, self.autodiff.trace, runs=_FEW, seed=0)
 
@@ -170,7 +170,7 @@ class Evidence:
     @cached_property
     def balls(self) -> Balls | str:
         """The program in balls, or why there is none."""
-        if self._large or self._work > _MOST:
+        if self.large or self._work > _MOST:
             return "the arrays are too large for ball arithmetic"
         try:
             return Balls(self.autodiff.plan, self.autodiff.inputs)
@@ -206,7 +206,8 @@ class Evidence:
             return None
 
     @property
-    def _large(self) -> bool:
+    def large(self) -> bool:
+        """Whether an array is too large for balls."""
         return max(g.size for g in self.autodiff.gradient) > LARGE
 
     @property

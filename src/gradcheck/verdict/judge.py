@@ -8,7 +8,20 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck.errors import RuleError
-from gradcheck.laws import BROKEN, HELD, NUMERIC, OFF, PREREQUISITES, PRIMAL, Subject, as_names, hear
+from gradcheck.laws import (
+    BROKEN,
+    HELD,
+    NUMERIC,
+    OFF,
+    PREREQUISITES,
+    PRIMAL,
+    Subject,
+    as_names,
+    hear,
+    left_out,
+    rest,
+    value_here,
+)
 from gradcheck.oracles.autodiff import Autodiff, differentiate
 from gradcheck.oracles.program import jaxpr
 from gradcheck.oracles.reference import candidates
@@ -43,11 +56,12 @@ def judge(rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] =
     point : Point
         Arguments, keyword data and the cotangent, whose tree is that of the rule's value.
     seed : int
-        Chooses the directions of finite differences.
+        Chooses the directions of finite differences, together with the point where that is one of many.
     without : collection of str
         Names of laws that are not asked.
     thorough : bool
-        False for one of many points, which share out what takes long: each tries a few layouts, and together all.
+        False for one of many points, which share out what takes long: each asks half of the laws, in a few layouts, and
+        looks along one direction. Where it fails, it is judged in full, so that what is wrong is called by its name.
 
     Raises
     ------
@@ -57,18 +71,29 @@ def judge(rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] =
         If the rule's forward raises.
     """
     off = as_names(without)
+    verdict = _judged(rule, point, seed, off, thorough=thorough)
+    if verdict.outcome is Outcome.FAIL and not thorough:
+        in_full = _judged(rule, point, seed, off, thorough=True)
+        return in_full if in_full.outcome is Outcome.FAIL else verdict
+    return verdict
+
+
+def _judged(rule: Rule, point: Point, seed: int, off: frozenset[str], *, thorough: bool) -> Verdict:
     subject = Subject(rule, point, flatten(rule, point), thorough)
     breach, heard = hear(PREREQUISITES, subject, off)
     said = dict.fromkeys(sorted(off), OFF) | heard
     if breach:
         return Verdict(Outcome.FAIL, breach.text, breach=breach, laws=said)
-    verdict = _by_numbers(Case.of(rule, point, subject.flat, subject.answer, seed), subject, PRIMAL not in off)
+    rest(subject)
+    verdict = _by_numbers(Case.of(subject, seed), subject, PRIMAL not in off)
     said[PRIMAL] = OFF if PRIMAL in off else BROKEN if verdict.breach else HELD
     if verdict.outcome is Outcome.FAIL:
         return replace(verdict, laws=said)
     breach, heard = hear(NUMERIC, subject, off)
     if breach:
         verdict = replace(verdict, outcome=Outcome.FAIL, reason=breach.text, breach=breach, vacuous=False)
+    if heard.get("layouts") == HELD and (note := left_out(subject)):
+        verdict = replace(verdict, notes=(*verdict.notes, note))
     return replace(verdict, laws=said | heard)
 
 
@@ -79,6 +104,8 @@ def _by_numbers(case: Case, subject: Subject, primal: bool) -> Verdict:
     value = _value(case)
     if not all(np.all(np.isfinite(v)) for v in value):
         return Verdict(Outcome.UNDECIDED, _NOT_FINITE)
+    if all(v.dtype.kind == "f" for v in value):
+        subject.remember(value_here, value)  # laws ask for it too
     reference, abstentions = _reference(case, value)
     answered = subject.answer.value
     if primal and (breach := other_value(case, value, answered, reference)):
@@ -88,7 +115,7 @@ def _by_numbers(case: Case, subject: Subject, primal: bool) -> Verdict:
         narrow = f"the rule's value is not finite in {case.coarsest.name}, though the forward is in float64"
         verdict = replace(verdict, outcome=Outcome.UNDECIDED, reason=f"{narrow}: {_NOT_FINITE.partition(': ')[2]}")
     declined = [f"not judged, since the rule returns None for it: {path}" for path in case.declined()]
-    return replace(verdict, notes=(*verdict.notes, *declined))
+    return replace(verdict, notes=(*verdict.notes, *declined)) if declined else verdict
 
 
 def _value(case: Case) -> list[Array]:

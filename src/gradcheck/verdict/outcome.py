@@ -79,7 +79,10 @@ class Discrepancy:
 
     @cached_property
     def widest(self) -> Array:
-        """The widest allowance of each entry. Costly where it was not needed: several runs of the reference."""
+        """The widest allowance of each entry. Costly where it was not needed: several runs of the reference.
+
+        NaN where those can no longer be made: of large arguments no copy is kept, and they were written over since.
+        """
         return self.limit() if callable(self.limit) else self.limit
 
     @cached_property
@@ -119,8 +122,10 @@ class Discrepancy:
     def seen(self) -> float:
         """The smallest relative error of the whole array that would have been called wrong; inf for none.
 
-        As costly as `widest`.
+        As costly as `widest`. NaN where that cannot be known any more: see there.
         """
+        if np.all(np.isnan(self.widest)):
+            return float("nan")
         with np.errstate(all="ignore"):
             ratio = self.widest / np.abs(self.reference)
         return float(np.min(ratio, initial=np.inf, where=np.isfinite(ratio)))
@@ -164,7 +169,8 @@ class Vote:
 class Verdict:
     """What is concluded about a rule at one point, with all the evidence.
 
-    ``laws`` says of each law that was come to: "held", "broken", "switched off", or "does not apply: " and why.
+    ``laws`` says of each law that was come to: "held", "broken", "switched off", "left to other points" where this is
+    one of many, or "does not apply: " and why.
     """
 
     outcome: Outcome
@@ -203,9 +209,9 @@ class Verdict:
         return max((d.worst_ulps for d in self.discrepancies), default=0.0)
 
 
-def rowmax(x: Array) -> Array:
-    """Spread the largest entry of each row (along the last axis) over the row."""
-    return np.broadcast_to(x.max(axis=-1, keepdims=True), x.shape) if x.ndim and x.size else x
+def rowmax(x: Array, factor: float = 1.0) -> Array:
+    """Spread the largest entry of each row (along the last axis), times a factor, over the row."""
+    return np.broadcast_to(factor * x.max(axis=-1, keepdims=True), x.shape) if x.ndim and x.size else factor * x
 
 
 def as_float64(array: Any) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.domain import rounding_unit
+from gradcheck.oracles.differences.line import Line, largest
 from gradcheck.oracles.differences.step_search import GRAINS
 from gradcheck.rule import is_float
 from gradcheck.tree import Array, Flat, Leaf, in_float64, leaves_of
@@ -44,9 +45,9 @@ class Contraction:
         self.cotangents = cotangents
         self.leaves = flat.differentiated
         self.flat = Flat(flat.tree, tuple(in_float64(flat.leaves)), flat.differentiated)
-        parts = [np.asarray(self.flat.leaves[leaf.index]).ravel() for leaf in self.leaves]
-        self.origin: Array = np.concatenate(parts) if parts else np.zeros(0)
-        ends = np.cumsum([0, *map(len, parts)]).tolist()
+        self._pieces = tuple(np.asarray(self.flat.leaves[leaf.index]).ravel() for leaf in self.leaves)
+        ends = np.cumsum([0, *map(len, self._pieces)]).tolist()
+        self.size: int = ends[-1]
         # where each leaf lies in a vector, and its shape
         self._places = [
             (slice(*pair), leaf.array.shape) for pair, leaf in zip(pairwise(ends), self.leaves, strict=True)
@@ -55,16 +56,29 @@ class Contraction:
         arrays = {i for i, x in enumerate(self.flat.leaves) if isinstance(x, np.ndarray)}
         self._data = sorted(arrays - set(self._own))
 
+    @property
+    def origin(self) -> Array:
+        """All entries of the point, end to end: a new array each time."""
+        return np.concatenate([np.zeros(0), *self._pieces])
+
+    def line(self, direction: Array) -> Line:
+        """Lay a line through the point."""
+        return Line(self._pieces, direction, self.room)
+
     def split(self, vector: Array) -> list[Array]:
         """Cut a vector into arrays shaped like the differentiated leaves."""
         return [vector[where].reshape(shape) for where, shape in self._places]
 
+    @property
+    def _points(self) -> list[Array]:
+        return [np.asarray(self.flat.leaves[leaf.index]) for leaf in self.leaves]
+
     def values(self, vector: Array) -> list[Array]:
-        """Leaves of ``forward`` at ``vector``, freshly copied arguments each time."""
+        """Leaves of ``forward`` at ``vector``, which is the forward's to overwrite, as are copies of the data."""
         import jax
 
         leaves = list(self.flat.leaves)
-        for index, part in zip(self._own, self.split(vector.copy()), strict=True):
+        for index, part in zip(self._own, self.split(vector), strict=True):
             leaves[index] = part
         for index in self._data:
             leaves[index] = leaves[index].copy()
@@ -73,7 +87,10 @@ class Contraction:
             return [np.asarray(v) for v in leaves_of(self.forward(*args, **kwargs))]
 
     def __call__(self, vector: Array) -> Any:
-        """Contract with the cotangent (not conjugated, so that it stays analytic in ``vector``)."""
+        """Contract with the cotangent (not conjugated, so that it stays analytic in ``vector``).
+
+        The forward may overwrite ``vector``.
+        """
         if not self._inside(vector):
             return math.nan
         with np.errstate(all="ignore"):
@@ -107,11 +124,11 @@ class Contraction:
 
     def intrinsic(self, gradient: Sequence[Array]) -> tuple[Array, ...]:
         """Give what a gradient says along the directions that stay in the domain: what differences see of it."""
-        triples = zip(self.leaves, self.split(self.origin), gradient, strict=True)
+        triples = zip(self.leaves, self._points, gradient, strict=True)
         return tuple(g if leaf.domain is None else leaf.domain.intrinsic(x, g) for leaf, x, g in triples)
 
     def _joined(self, make: Callable[[Leaf, Array], Array]) -> Array:
-        pairs = zip(self.leaves, self.split(self.origin), strict=True)
+        pairs = zip(self.leaves, self._points, strict=True)
         return np.concatenate([np.ravel(make(leaf, x)) for leaf, x in pairs])
 
     def _inside(self, vector: Array) -> bool:
@@ -141,8 +158,8 @@ class Contraction:
         with np.errstate(all="ignore"):
             summed = sum(float(np.sum(np.abs(c * v))) for c, v in zip(self.cotangents, self.here, strict=True))
         floats = [np.asarray(x) for x in self.flat.leaves if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
-        largest = max([1.0, *(float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x))) for x in floats)])
-        return self.unit * max(summed, largest * sum(float(np.sum(np.abs(c))) for c in self.cotangents))
+        size = max([1.0, *map(largest, floats)])
+        return self.unit * max(summed, size * sum(float(np.sum(np.abs(c))) for c in self.cotangents))
 
     @cached_property
     def unit(self) -> float:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from gradcheck.oracles.program.magnitude import magnitudes
+from gradcheck.oracles.program.lean import Schedule, schedule
+from gradcheck.oracles.program.magnitude import Rule, magnitudes, rules
 from gradcheck.oracles.program.noise import Noise
 from gradcheck.oracles.program.operation import Array, Operation
 from gradcheck.oracles.program.primitives import EXACT
@@ -49,6 +50,14 @@ class Step:
     writes: tuple[int, ...]
     params: Mapping[str, Any]
 
+    def store(self, values: list[Any], result: Any) -> None:
+        """Put what the operation returned where it belongs."""
+        if len(self.writes) == 1:
+            values[self.writes[0]] = np.asarray(result)
+        else:
+            for slot, part in zip(self.writes, result, strict=True):
+                values[slot] = part
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -64,7 +73,18 @@ class Plan:
     outputs: tuple[int, ...]
     n_values: int
 
-    def _start(self, inputs: Sequence[Array]) -> list[Array]:
+    @cached_property
+    def rules(self) -> tuple[Rule | None, ...]:
+        """For each step the rule by which its results have sizes that are not their own, if it has one."""
+        return rules(self.steps, self.outputs)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """When each value is read last."""
+        return schedule(self)
+
+    def start(self, inputs: Sequence[Array]) -> list[Array]:
+        """Lay inputs and constants out among the values to come."""
         values: list[Any] = [None] * self.size
         values[: len(inputs)] = inputs
         for slot, constant in self.constants:
@@ -73,15 +93,10 @@ class Plan:
 
     def trace(self, inputs: Sequence[Array]) -> list[Array]:
         """Evaluate in float64 and keep every intermediate value, which the other arithmetics start from."""
-        values = self._start(inputs)
+        values = self.start(inputs)
         with np.errstate(all="ignore"):
             for step in self.steps:
-                result = step.operation(*[values[i] for i in step.reads])
-                if len(step.writes) == 1:
-                    values[step.writes[0]] = np.asarray(result)
-                else:
-                    for slot, part in zip(step.writes, result, strict=True):
-                        values[slot] = part
+                step.store(values, step.operation(*[values[i] for i in step.reads]))
         return values
 
     def values(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
@@ -243,7 +258,7 @@ class Plan:
 
     def _perturbed(self, inputs: Sequence[Array], plain: Sequence[Array], noise: Noise) -> list[Array]:
         """Evaluate with every rounding perturbed, comparisons left free."""
-        values = self._start(inputs)
+        values = self.start(inputs)
         with np.errstate(all="ignore"):
             for step in self.steps:
                 operation = partial(_whole_power, step, plain) if step.name == "pow" else step.operation

@@ -23,7 +23,7 @@ from gradcheck.oracles.program.operation import Array, Binder, Operation, Params
 from gradcheck.oracles.program.shaping import SHAPING
 from gradcheck.oracles.program.special import SPECIAL
 
-__all__ = ["BINDERS", "EXACT", "LINEAR", "Array", "Operation"]
+__all__ = ["BINDERS", "EXACT", "LINEAR", "MOVES", "Array", "Operation"]
 
 
 def _plain(function: Operation) -> Binder:
@@ -217,7 +217,7 @@ BINDERS: Mapping[str, Binder] = {
     "xor": _plain(np.bitwise_xor),
 }
 
-_MOVES = frozenset(
+MOVES = frozenset(
     [
         "broadcast_in_dim",
         "concatenate",
@@ -239,7 +239,7 @@ _MOVES = frozenset(
         "transpose",
     ]
 )
-EXACT = _MOVES | frozenset(
+EXACT = MOVES | frozenset(
     [
         "abs",
         "bitcast_convert_type",
@@ -262,7 +262,7 @@ EXACT = _MOVES | frozenset(
         "sort",
     ]
 )
-LINEAR = _MOVES | frozenset(
+LINEAR = MOVES | frozenset(
     [
         "add",
         "add_any",
