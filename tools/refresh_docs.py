@@ -6,16 +6,21 @@ pages; ``--check`` only compares, and exits with 1 if a page says anything else.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
+import gradcheck.mistakes
 from gradcheck import strategies
 from gradcheck.derivations import softmax_nll
 from gradcheck.derivations.softmax_nll.options import KEYWORDS
+from gradcheck.mistakes import Mistake
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -63,6 +68,25 @@ def regimes() -> str:
     return _table(["regime", "kind", "needs", "what it is"], rows)
 
 
+def mistakes() -> str:
+    """Say which mistakes have names, and which idea each belongs to."""
+    ideas: dict[str, list[str]] = {}
+    places = {
+        mistake.name: importlib.import_module(f"gradcheck.mistakes.{page.name}").__doc__
+        for page in pkgutil.iter_modules(gradcheck.mistakes.__path__)
+        for mistake in _offered(importlib.import_module(f"gradcheck.mistakes.{page.name}"))
+    }
+    for mistake in gradcheck.mistakes.MISTAKES:
+        about = str(places[mistake.name]).partition("\n")[0].removesuffix(".")
+        ideas.setdefault(about, []).append(mistake.name)
+    return _table(["what it is about", "names"], [[about, "; ".join(names)] for about, names in ideas.items()])
+
+
+def _offered(module: ModuleType) -> Iterator[Mistake]:
+    for value in vars(module).values():
+        yield from (found for found in (value if isinstance(value, tuple) else (value,)) if isinstance(found, Mistake))
+
+
 def _message(call: str) -> str:
     names = {name: getattr(softmax_nll, name) for name in softmax_nll.OPTIONS}
     try:
@@ -72,7 +96,7 @@ def _message(call: str) -> str:
     raise SystemExit(f"{call} is not refused")
 
 
-BLOCKS: Mapping[str, Callable[[], str]] = {"forms": forms, "refused": refused, "regimes": regimes}
+BLOCKS: Mapping[str, Callable[[], str]] = {"forms": forms, "mistakes": mistakes, "refused": refused, "regimes": regimes}
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -56,6 +56,8 @@ class Rule:
     domain : Domain, dict, tuple or None
         Where the primals may lie, as `gradcheck.domain` says: one for all of them, by argument, or in the order of
         ``argnums``. Points drawn and steps taken stay inside, and a point outside is refused.
+    written : tuple of callable
+        The hand-written functions as the maker took them, the derivative last, for mutants of them.
     """
 
     call: Callable[..., tuple[Any, Pullback]]
@@ -68,6 +70,7 @@ class Rule:
     target: tuple[str, ...] = field(default=(), repr=False)
     maker: str = field(default="", repr=False)
     domain: Domains = field(default=None, hash=False)  # a dict has no hash
+    written: tuple[Callable[..., Any], ...] = field(default=(), repr=False, compare=False)  # `call` is made of them
 
     def __post_init__(self) -> None:
         require_callable(call=self.call, forward=self.forward)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gradcheck.laws import Breach
+from gradcheck.mistakes import Diagnosis, Evidence, Finding
 from gradcheck.report import Report, Tally, one_line, render
 from gradcheck.verdict import Discrepancy, Grade, Outcome, Vote
 
@@ -172,6 +173,63 @@ def test_a_label_never_touches_what_it_labels(make_report: MakeReport, compared:
     for length in range(1, 20):
         text = render(make_report(compared([1.0], [2.0], path="p" * length)))
         assert "p1 entry" not in text
+
+
+FINDING = Finding(
+    "factor N",
+    "every entry is 4 times too large",
+    "divide by N",
+    (Evidence("the failing point", 1e12, 0.4), Evidence("z (3, 4)", 3e11, 0.0)),
+    rivals=("factor K",),
+    alike=("factor 4",),
+    where="z (3, 4)",
+)
+
+
+def test_the_mistake_comes_first(make_report: MakeReport, compared: Compared) -> None:
+    report = make_report(compared([4.0], [1.0]), diagnosed=Diagnosis((FINDING,)))
+    assert _findings(str(report))[:6] == [
+        "FAIL: hand.nll_grad, by z (1)",
+        "  what        every entry is 4 times too large",
+        "  change      divide by N",
+        "  evidence    explains 2 of 2 inputs: error 1e+12 allowances before, 0.4 allowances after; told from",
+        "              'factor K' at z (3, 4); no input here tells it from 'factor 4'",
+        "  why         entries differ",
+    ]
+    assert one_line(report) == "FAIL hand.nll_grad: every entry is 4 times too large"
+
+
+def test_evidence_of_where_an_error_is_claims_no_more(make_report: MakeReport) -> None:
+    where = replace(FINDING, evidence=(Evidence("z (1, 4)", 1e12, np.inf), Evidence("z (3, 4)", 0.1, 0.1)), alike=())
+    text = str(make_report(diagnosed=Diagnosis((replace(where, rivals=()),))))
+    assert _field(text, "evidence") == "wrong at 1 of 2 inputs: error up to 1e+12 allowances"
+
+
+def test_what_is_unlike_all_and_what_went_wrong_are_said(make_report: MakeReport) -> None:
+    assert _field(str(make_report(diagnosed=Diagnosis(unlike="only row 0"))), "what").endswith("mistake: only row 0")
+    text = str(make_report(diagnosed=Diagnosis(trouble="ValueError: 0")))
+    assert _field(text, "what") == "the diagnosis itself failed: ValueError: 0"
+    assert _field(text, "why") == "entries differ"
+
+
+def test_a_report_without_its_rule_has_no_finding(make_report: MakeReport) -> None:
+    report = make_report()
+    assert not report.findings
+    assert "what" not in str(report).split()
+
+
+def test_an_index_stays_in_one_piece(make_report: MakeReport) -> None:
+    for length in range(60, 90):
+        text = str(make_report(reason=f"{'a' * length} at z[0, 12] of (10, 13)"))
+        assert "z[0, 12]" in text
+        assert "(10, 13)" in text
+
+
+def test_a_long_list_of_regimes_is_cut(make_report: MakeReport, compared: Compared) -> None:
+    tally = Tally(3, "entry-wise", 1.0, 1e-12, {f"regime{i}": 0 for i in range(12)})
+    text = render(make_report(compared([1.0], [2.0]), tally=tally))
+    assert "regime9 and 2 more" in " ".join(text.split())
+    assert "regime10" not in text
 
 
 WORDS = st.text(  # no digits, so that only a row of numbers looks like one

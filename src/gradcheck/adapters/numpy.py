@@ -82,6 +82,7 @@ def from_loss(
         target=_target(loss, grad),
         maker="from_loss",
         domain=domain,
+        written=(loss, grad),
     )
 
 
@@ -136,6 +137,7 @@ def from_vjp(
         target=_target(fun, vjp),
         maker="from_vjp",
         domain=domain,
+        written=(fun, vjp),
     )
 
 
@@ -194,6 +196,7 @@ def from_forward_backward(
         target=_target(forward, backward),
         maker="from_forward_backward",
         domain=domain,
+        written=(forward, backward),
     )
 
 
@@ -248,6 +251,7 @@ def from_pullback(
         target=_target(fun),
         maker="from_pullback",
         domain=domain,
+        written=(fun,),
     )
 
 

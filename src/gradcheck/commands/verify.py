@@ -7,25 +7,35 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
 from gradcheck.catalogue import Entry, entries
+from gradcheck.commands.reporting import Reporting
 from gradcheck.commands.workers import in_processes, jobs_for
 from gradcheck.errors import CheckFailed, GradcheckError
-from gradcheck.report import render
+from gradcheck.report import Report, render
 from gradcheck.rule import Rule
 from gradcheck.targets import Target, resolve
 from gradcheck.verdict import Outcome
 
-__all__ = ["run"]
+__all__ = ["Said", "Task", "run", "verified"]
 
-Said = tuple[Outcome | None, str]  # what came of a gradient, None if it could not be run, and how that reads
+
+@dataclass(frozen=True)
+class Said:
+    """What came of a gradient, None if it could not be run; how that reads; and the report, or why there is none."""
+
+    outcome: Outcome | None
+    text: str
+    report: Report | None = None
+    why: str = ""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify what was asked for, one line each as it is done, and give the exit code of the worst."""
+    reporting = Reporting.of(arguments.json, arguments.html)
     items = list(_items(arguments))
     if arguments.list:
         for item in items:
@@ -34,13 +44,24 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = jobs_for(arguments.jobs, len(items))
     outcomes: list[Outcome | None] = []
     try:
-        for outcome, text in _one_by_one(items) if jobs == 1 else _side_by_side(items, jobs):
-            outcomes.append(outcome)  # first, so that whoever has read the line finds it in the total
-            print(text, flush=True)
+        said = _one_by_one(items) if jobs == 1 else _side_by_side(items, jobs)
+        for item, one in zip(items, said, strict=True):
+            outcomes.append(one.outcome)  # first, so that whoever has read the line finds it in the total
+            if one.report is not None:  # from another process it comes without its rule
+                reporting.reports.append(replace(one.report, rule=item.rule))
+            elif one.why:
+                reporting.not_run[item.task.name] = one.why
+            print(one.text, flush=True)
     except KeyboardInterrupt:
         print(_total(outcomes, f" of {len(items)}"))
+        reporting.write()
+        raise
+    except GradcheckError as error:  # kept the only one from being run
+        reporting.not_run[items[0].task.name] = str(error)
+        reporting.write()
         raise
     print(_total(outcomes))
+    reporting.write()
     return 1 if Outcome.FAIL in outcomes else 2 if None in outcomes else 3 if Outcome.UNDECIDED in outcomes else 0
 
 
@@ -62,6 +83,7 @@ class Task:
     examples: int
     seed: int
     alone: bool
+    reported: bool  # whether the report itself is wanted: sending it to another process is not free
 
 
 @dataclass(frozen=True)
@@ -76,16 +98,17 @@ class _Item:
 
 def _items(arguments: argparse.Namespace) -> Iterator[_Item]:
     settings = (arguments.examples, arguments.seed)
+    reported = bool(arguments.json or arguments.html)
     if arguments.target:
         found = resolve(arguments.target)
         for k, target in enumerate(found):
-            task = Task(target.rule.name, arguments.target, k, "", *settings, alone=len(found) == 1)
+            task = Task(target.rule.name, arguments.target, k, "", *settings, len(found) == 1, reported)
             yield _Item(task, target.rule, target.cases, target.how)
         return
     dtypes = ("float64", "float32") if arguments.dtype == "both" else (arguments.dtype,)
     for k, entry in enumerate(_entries()):
         for dtype in dtypes:
-            task = Task(f"{entry.name} {dtype}", "", k, dtype, *settings, alone=False)
+            task = Task(f"{entry.name} {dtype}", "", k, dtype, *settings, False, reported)
             yield _Item(task, entry.rule, partial(entry.cases, dtype), "built-in derivation")
 
 
@@ -115,8 +138,8 @@ def _one_by_one(items: Sequence[_Item]) -> Iterator[Said]:
 def _side_by_side(items: Sequence[_Item], jobs: int) -> Iterator[Said]:
     tasks = [item.task for item in items]
     with closing(in_processes(verified, tasks, jobs)) as results:
-        for task, (outcome, text) in zip(tasks, results, strict=True):
-            yield outcome, f"{task.name:<44} {text}"
+        for task, said in zip(tasks, results, strict=True):
+            yield replace(said, text=f"{task.name:<44} {said.text}")
 
 
 def verified(task: Task) -> Said:
@@ -139,10 +162,11 @@ def _verified(task: Task, rule: Rule, cases: Callable[[], Any]) -> Said:
             warnings.simplefilter("ignore", RuntimeWarning)
             report = verify(rule, cases(), examples=task.examples, seed=task.seed)
     except CheckFailed as error:
-        return error.report.outcome, f"\n\n{error}\n"
+        return Said(error.report.outcome, f"\n\n{error}\n", error.report if task.reported else None)
     except GradcheckError as error:
         if task.alone:
             raise
-        return None, f"could not be run\n  {error}"
+        return Said(None, f"could not be run\n  {error}", why=str(error))
     line, *notes = render(report, laws=task.alone).splitlines()
-    return report.outcome, "\n".join([f"{line}  ({time.perf_counter() - start:.1f} s)", *notes])
+    text = "\n".join([f"{line}  ({time.perf_counter() - start:.1f} s)", *notes])
+    return Said(report.outcome, text, report if task.reported else None)

@@ -86,7 +86,8 @@ def _file_of(target: str) -> str:
 def _write(path: Path, arrays: Mapping[str, Array]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes the keyword allow_pickle for an array
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    # a name of its own: another thread, or a process of this number on another machine, may be writing the same
+    temporary = path.with_suffix(f".{os.urandom(8).hex()}.tmp")
     try:
         temporary.write_bytes(buffer.getvalue())
         os.replace(temporary, path)

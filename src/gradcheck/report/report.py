@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from gradcheck.mistakes import Diagnosis, Finding, look
 from gradcheck.rule import Point, Rule
 from gradcheck.verdict import Outcome, Verdict
 
@@ -38,7 +41,8 @@ class Tally:
     cotangents among them where the rule takes one; 0 are those never visited. ``seen`` is a median over some of the
     examples, since it costs as much as all else together. ``notes`` counts what was noted of single examples, such as
     who judged where JAX could not. ``laws`` says of each law what `gradcheck.Verdict` says, "held" if it held in any
-    example.
+    example. ``regime_ulps`` has the worst of the examples that passed in each regime, where there was one,
+    and ``margins`` the largest error of one over what it was allowed, as `gradcheck.memory` keeps it.
     """
 
     examples: int
@@ -48,6 +52,8 @@ class Tally:
     regimes: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     laws: Mapping[str, str] = field(default_factory=dict)
+    regime_ulps: Mapping[str, float] = field(default_factory=dict)
+    margins: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def counts_inputs(self) -> bool:
@@ -61,8 +67,10 @@ class Tally:
 class Report:
     """The answer of a check: true exactly if the gradient passed.
 
-    ``verdict`` holds outcome, reason, discrepancies and votes; ``point`` is where (for a run over many examples,
-    the one that decided, or the last); ``tally`` is there for such a run; ``saved`` is the file a failure was kept in.
+    ``verdict`` holds outcome, reason, discrepancies and votes; ``point`` is where (for a run over many examples, the
+    one that decided, or the pass nearest to wrong); ``tally`` is there for such a run; ``saved`` is the file a
+    failure was kept in. ``rule`` is what a diagnosis asks; when a report is pickled, what was found goes along in its
+    place as ``diagnosed``.
     """
 
     origin: Origin
@@ -71,6 +79,27 @@ class Report:
     seed: int = 0
     tally: Tally | None = None
     saved: Path | None = None
+    rule: Rule | None = field(default=None, repr=False)
+    diagnosed: Diagnosis | None = field(default=None, repr=False)
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        """What the mistake is, looked for when first asked: some twenty runs of the rule, at failures only."""
+        if self.diagnosed is not None:
+            return self.diagnosed
+        if self.rule is None or self.outcome is not Outcome.FAIL:
+            return Diagnosis()
+        return look(self.rule, self.point, self.verdict, self.seed)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The mistakes that explain a failure, best first; empty for anything but a failure, and where none does."""
+        return self.diagnosis.findings
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the diagnosis in place of the rule, which may be made of functions that cannot be pickled."""
+        kept = {key: value for key, value in vars(self).items() if key != "diagnosis"}
+        return {**kept, "rule": None, "diagnosed": self.diagnosis}
 
     @property
     def outcome(self) -> Outcome:
@@ -84,3 +113,9 @@ class Report:
         from gradcheck.report.text import render
 
         return render(self)
+
+    def _repr_html_(self) -> str:
+        """Show a few lines in a notebook."""
+        from gradcheck.report.notebook import in_notebook
+
+        return in_notebook(self)

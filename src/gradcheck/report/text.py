@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gradcheck.laws import OFF, OPTIONAL, UNFIT
+from gradcheck.laws import LEFT, OFF, OPTIONAL, UNFIT
+from gradcheck.mistakes import Finding
 from gradcheck.report.code import reproduction
 from gradcheck.report.report import Report, Tally
 from gradcheck.verdict import Discrepancy, Grade, Outcome, Vote
@@ -17,6 +19,9 @@ __all__ = ["one_line", "render"]
 _WIDTH = 100
 _WORST = 5
 _INDENT = 14
+_GLUE = "\N{NO-BREAK SPACE}"
+_INDEX = re.compile(r"[\[(]\d+(, \d+)*,?[\])]")
+_LISTED = 10
 _MANY = 1e4  # ulps; beyond, digits before the point say nothing
 
 
@@ -24,17 +29,24 @@ def one_line(report: Report) -> str:
     """Say in one line what a pass is worth, or why there is none."""
     verdict, tally = report.verdict, report.tally
     if verdict.outcome is not Outcome.PASS:
-        return f"{verdict.outcome.value} {report.origin.name}: {verdict.reason}"
+        why = report.findings[0].says if report.findings else verdict.reason
+        return f"{verdict.outcome.value} {report.origin.name}: {why}"
     grade, ulps, seen = (
         (tally.grade, tally.worst_ulps, tally.seen) if tally else (verdict.grade, verdict.worst_ulps, verdict.seen)
     )
     parts = [f"PASS {grade}"]
     if grade != "no entries":
         parts.append(f"worst {ulps:.1f} ulp" if ulps < _MANY else f"worst {ulps:.0e} ulp")
-        parts.append(f"would have seen {seen:.0e}" if np.isfinite(seen) else "the gradient is zero here")
+        parts.append(_would_have_seen(seen))
     if tally:
         parts.append(_coverage(tally))
     return ", ".join(parts)
+
+
+def _would_have_seen(error: float) -> str:
+    if np.isnan(error):
+        return "what it would have seen is unknown, since the arguments were written over"
+    return f"would have seen {error:.0e}" if np.isfinite(error) else "the gradient is zero here"
 
 
 def render(report: Report, *, laws: bool = True) -> str:
@@ -61,6 +73,7 @@ def _pass_notes(report: Report) -> Iterator[str]:
 def _lines(report: Report) -> Iterator[str]:
     verdict = report.verdict
     yield from _wrapped(f"{verdict.outcome.value}: {_gradient_of(report)}", _WIDTH)
+    yield from _diagnosis(report)
     yield from _field("why", verdict.reason)
     if verdict.breach:
         yield from _field("law", _switch(verdict.breach.law))
@@ -85,12 +98,52 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"\n{reproduction(report)}"  # not indented, so that it can be pasted as it is
 
 
+def _diagnosis(report: Report) -> Iterator[str]:
+    """Say what the mistake is, what to change, and how good the evidence for that is."""
+    diagnosis = report.diagnosis
+    if diagnosis.unlike:
+        yield from _field("what", f"unlike any known mistake: {diagnosis.unlike}")
+    if diagnosis.trouble:
+        yield from _field("" if diagnosis.unlike else "what", f"the diagnosis itself failed: {diagnosis.trouble}")
+    for finding in diagnosis.findings:
+        yield from _field("what", finding.says)
+        yield from _field("change", finding.change)
+        if words := "; ".join(_evidence(finding)):
+            yield from _field("evidence", words)
+
+
+def _evidence(finding: Finding) -> Iterator[str]:
+    if finding.evidence:
+        inputs = _counted(len(finding.evidence), "input", "inputs")
+        before, after = (max(getattr(e, name) for e in finding.evidence) for name in ("before", "after"))
+        if after <= 1.0:
+            explained = len(finding.evidence)
+            yield f"explains {explained} of {inputs}: error {_allowances(before)} before, {_allowances(after)} after"
+        else:  # it says where the error is, and not how large
+            wrong = sum(e.before > 1.0 for e in finding.evidence)
+            yield f"wrong at {wrong} of {inputs}: error up to {_allowances(before)}"
+    if finding.rivals and finding.where:
+        yield f"told from {_listed(finding.rivals)} at {finding.where}"
+    if finding.alike:
+        yield f"no input here tells it from {_listed(finding.alike)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _allowances(error: float) -> str:
+    return f"{error:.2g} allowances" if np.isfinite(error) else "not finite"
+
+
 def _laws(report: Report) -> Iterator[str]:
     """Say in a line which laws were not asked. A failure, and a pass at one point, only say what the caller chose."""
     laws = report.tally.laws if report.tally else report.verdict.laws
     parts = {"switched off": [name for name, said in laws.items() if said == OFF]}
     if report.outcome is Outcome.UNDECIDED or (report.tally and report):
         parts["did not apply"] = [name for name, said in laws.items() if said.startswith(UNFIT)]
+    if report.tally:  # of a few examples: among many, another point asks
+        parts["left to points that were not drawn"] = [name for name, said in laws.items() if said == LEFT]
     if any(parts.values()):
         yield from _field("laws", "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names))
 
@@ -120,8 +173,10 @@ def _field(label: str, text: str) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    # what one copies, such as a path, stays in one piece
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    # what one copies or looks for stays in one piece: a path, an index, a shape
+    glued = _INDEX.sub(lambda found: found[0].replace(" ", _GLUE), text)
+    lines = textwrap.wrap(glued, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_GLUE, " ") for line in lines] or [""]
 
 
 def _counted(count: int, one: str, many: str) -> str:
@@ -178,7 +233,8 @@ def _vote(vote: Vote) -> str:
 
 def _never_visited(tally: Tally) -> list[str]:
     never = [name for name, count in tally.regimes.items() if not count]
-    return [f"never visited: {', '.join(never)}"] if never else []
+    more = f" and {len(never) - _LISTED} more" if len(never) > _LISTED else ""
+    return [f"never visited: {', '.join(never[:_LISTED])}{more}"] if never else []
 
 
 def _coverage(tally: Tally) -> str:

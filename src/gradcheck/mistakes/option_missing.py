@@ -1,0 +1,73 @@
+"""The backward does not know an option: a smoothing, a penalty, class weights, a temperature, a cap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gradcheck.mistakes.context import Context
+from gradcheck.mistakes.finding import Finding
+from gradcheck.mistakes.making import injected, named
+from gradcheck.mistakes.mistake import Mistake
+from gradcheck.mistakes.options import option_named, options_of, shown
+from gradcheck.mistakes.setting import Gradient, Setting
+from gradcheck.rule import Rule
+
+__all__ = ["MISTAKE", "Altered", "altered", "first_altered"]
+
+_NAME = "option missing"
+
+Altered = Callable[[Any], Any]
+
+# Where a term vanishes that is added, what is not asked for, and a factor that is 1: in this order, since a cap of 1 is
+# no cap that is absent.
+_NEUTRAL: Mapping[str, Altered] = {
+    "0": lambda value: 0.0 if np.ndim(value) == 0 and value else value,
+    "None": lambda value: None if np.any(value) else value,
+    "1": lambda value: np.ones_like(value) if np.ndim(value) else 1.0 if value else value,
+}
+
+
+def altered(name: str, alter: Altered, setting: Setting) -> Gradient | None:
+    """Give the right gradient with one option at another value; None where there is no such option, or no gradient."""
+    option = option_named(setting, name)
+    if option is None:
+        return None
+    found = option.at(alter(option.value))
+    if found is None or not all(np.all(np.isfinite(g)) for g in found):
+        return None
+    return found if any(np.any(g) for g in found) else None  # nothing of the gradient is left: no term of it is missing
+
+
+def first_altered(alterations: Mapping[str, Altered], setting: Setting) -> Gradient | None:
+    """Give the gradient with the first option altered for which that changes anything."""
+    for option in options_of(setting):
+        for alter in alterations.values():
+            found = altered(option.name, alter, setting)
+            if found is not None and any(
+                not np.array_equal(a, b) for a, b in zip(found, setting.gradient, strict=True)
+            ):
+                return found
+    return None
+
+
+def _inject(rule: Rule) -> Rule:
+    return injected(rule, partial(first_altered, _NEUTRAL))
+
+
+def _recognise(context: Context) -> Finding | None:
+    for option in options_of(context.origin):
+        for neutral, alter in _NEUTRAL.items():
+            says = f"the backward does not know {option.name}: it answers as if that were {neutral}"
+            says += f", where it is {value}" if (value := shown(option.value)) else ""
+            change = f"differentiate what the forward does with {option.name} too, and put it into the gradient"
+            found = named(context, _NAME, partial(altered, option.name, alter), says, change)
+            if found is not None:
+                return found
+    return None
+
+
+MISTAKE = Mistake(_NAME, _inject, _recognise)

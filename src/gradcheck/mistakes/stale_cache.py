@@ -1,0 +1,100 @@
+"""A cache whose key leaves out the numbers: the answer belongs to an earlier point of the same shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradcheck.mistakes.context import Context
+from gradcheck.mistakes.finding import Evidence, Finding
+from gradcheck.mistakes.mistake import Mistake
+from gradcheck.mistakes.setting import Sample
+from gradcheck.mistakes.wrapping import Asked, shapes, wrapped
+from gradcheck.rule import Rule
+
+__all__ = ["MISTAKE"]
+
+_NAME = "stale cache"
+# Laws that say something else: what is broken there is not what the answer depends on.
+_OTHERS = frozenset({"contract", "structure", "answers", "pure", "fresh results", "linear", "layouts"})
+_CHANGE = (
+    "key the cache by the numbers themselves (array.tobytes()), or keep what is saved with the pullback, not beyond"
+)
+# Sizes that no other sample has; several, since a shape is new only once.
+_FRESH = (11, 13, 17, 19, 23)
+# Two variants of samples with the same lengths of whatever other axes there are.
+_VARIANTS = (2, 5)
+
+
+def _inject(rule: Rule) -> Rule:
+    return wrapped(rule, _cached())
+
+
+def _cached() -> Callable[[Asked, Any], Any]:
+    import jax
+
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def answer(asked: Asked, cotangent: Any) -> Any:
+        given = jax.tree_util.tree_map(
+            lambda a: a.copy() if isinstance(a, np.ndarray) else a, (asked.args, asked.kwargs)
+        )
+        args, kwargs = known.setdefault(shapes((asked.args, asked.kwargs)), given)
+        return asked.rule(*args, **kwargs)[1](cotangent)
+
+    return answer
+
+
+def _recognise(context: Context) -> Finding | None:
+    if context.breach is not None and context.breach.law in _OTHERS:
+        return None
+    if not _stands_still(context):
+        return None
+    says = "the gradient does not change with the numbers: it is that of an earlier call with arrays of the same shapes"
+    evidence = _of_the_first(context)
+    if evidence is None and context.breach is None:
+        return None  # nothing here tells it from a gradient that is constant by mistake
+    if evidence is None:
+        evidence = (Evidence("two points of the same shapes", np.inf, 0.0),)
+    return Finding(_NAME, says, _CHANGE, evidence, context.point)
+
+
+def _stands_still(context: Context) -> bool:
+    """Whether the answer is the same, bit for bit, at two points of the same shapes where the truth is not."""
+    if len(context.samples) < 2:
+        return False
+    here = context.samples[0]
+    there = next((s for s in context.samples[1:] if _shapes(s) == _shapes(here)), None)
+    other = None if there is None else context.sample(there.moved({}, here.cotangents), there.where)
+    again = context.sample(here.point, here.where)
+    if other is None or again is None:
+        return False
+    still = all(np.array_equal(a, b) for a, b in zip(other.analytic, again.analytic, strict=True))
+    rows = zip(other.reference, again.reference, other.allowed, strict=True)
+    return still and any(np.any(np.abs(a - b) > allowed) for a, b, allowed in rows)
+
+
+def _of_the_first(context: Context) -> tuple[Evidence, ...] | None:
+    """Draw two points of shapes that are new: the first is answered right, the second as the first was."""
+    for size in _FRESH:
+        for wanted in ({"rows": size}, {"classes": size}):
+            first = context.drawn(_VARIANTS[0], **wanted)
+            if first is None or first.before > 1.0:
+                continue
+            second = context.drawn(_VARIANTS[1], **wanted)
+            if second is None or _shapes(first) != _shapes(second):
+                continue
+            after = second.remains(first.at({}, second.cotangents))
+            if after <= 1.0 < second.before:
+                right = Evidence(f"{first.where}, the first of these shapes", first.before, first.before)
+                return right, Evidence(f"{second.where}, as if at the first", second.before, after)
+    return None
+
+
+def _shapes(sample: Sample) -> tuple[Any, ...]:
+    return tuple(np.shape(leaf) for leaf in (*sample.flat.leaves, *sample.cotangents))
+
+
+MISTAKE = Mistake(_NAME, _inject, _recognise)
