@@ -12,13 +12,14 @@ import gradcheck
 
 # A room imports only rooms before it.
 ORDER = (
-    "errors", "domain", "rule", "tree", "layouts", "adapters", "strategies", "oracles", "laws", "verdict", "report",
-    "checks", "verification", "derivations", "catalogue", "mnist", "targets", "commands", "cli", "pytest_plugin",
+    "errors", "domain", "rule", "tree", "layouts", "adapters", "strategies", "oracles", "laws", "verdict", "mistakes",
+    "report", "memory", "observing", "checks", "verification", "mutation", "derivations", "catalogue", "mnist",
+    "targets", "commands", "cli", "plugin", "pytest_plugin",
 )  # fmt: skip
 ALONE = {"derivations"}  # a customer of the checker that the checker must owe nothing to
 DOORS = {"__init__", "__main__"}  # the public face fetches from every room
 HEAVY = {"hypothesis", "jax", "jinja2", "matplotlib", "ml_dtypes", "pooch", "pytest", "rich", "torch"}
-ABOUT = {"strategies": {"hypothesis"}, "pytest_plugin": {"pytest"}}
+ABOUT = {"strategies": {"hypothesis", "ml_dtypes"}, "pytest_plugin": {"pytest"}, "plugin": {"pytest"}}
 
 LINES = 350
 CODE_LINES = 45

@@ -16,7 +16,7 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 Write = Callable[[str, str], Path]
 Captured = pytest.CaptureFixture[str]
 
-COMMANDS = ("verify", "train", "replay")
+COMMANDS = ("verify", "train", "replay", "compare", "power")
 
 # Softmax and negative log-likelihood; the gradient is right where {skip} is 0 and forgets the other classes where 1.
 NLL = """

@@ -20,12 +20,14 @@ _HOME = {
     "from_vjp": "gradcheck.adapters",
     "load_failure": "gradcheck.report",
     "parametrize": "gradcheck.verification",
+    "power": "gradcheck.mutation",
     "verify": "gradcheck.verification",
     "GradcheckError": "gradcheck.errors",
     "GradientMismatch": "gradcheck.errors",
     "GradientUndecided": "gradcheck.errors",
     "InvalidArgument": "gradcheck.errors",
     "Outcome": "gradcheck.verdict",
+    "PowerReport": "gradcheck.mutation",
     "Report": "gradcheck.report",
     "Rule": "gradcheck.rule",
     "RuleError": "gradcheck.errors",
@@ -38,6 +40,7 @@ __all__ = [
     "GradientUndecided",
     "InvalidArgument",
     "Outcome",
+    "PowerReport",
     "Report",
     "Rule",
     "RuleError",
@@ -53,6 +56,7 @@ __all__ = [
     "load_failure",
     "mnist",
     "parametrize",
+    "power",
     "strategies",
     "verify",
 ]
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     from gradcheck.adapters import from_forward_backward, from_loss, from_pullback, from_vjp
     from gradcheck.checks import check, examine
     from gradcheck.errors import GradcheckError, GradientMismatch, GradientUndecided, InvalidArgument, RuleError
+    from gradcheck.mutation import PowerReport, power
     from gradcheck.report import Report, load_failure
     from gradcheck.rule import Rule
     from gradcheck.verdict import Outcome

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gradcheck {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_verify, _add_train, _add_replay):
+    for add in (_add_verify, _add_power, _add_train, _add_replay, _add_compare):
         add(commands)
     return parser
 
@@ -108,6 +108,8 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="N",
         help="processes (default: one for each CPU where there is enough to do; 1 runs all in this one)",
     )
+    parser.add_argument("--json", metavar="PATH", help="write the reports into this file, as JSON, failures too")
+    parser.add_argument("--html", metavar="PATH", help="write them as a page to look at, with pictures")
     parser.set_defaults(run=verify.run)
 
 
@@ -129,10 +131,22 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.set_defaults(run=replay.run)
 
 
+def _add_power(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from gradcheck.commands import power
+
+    power.add_parser(commands, epilog=_EXIT_CODES)
+
+
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from gradcheck.commands import train
 
     train.add_parser(commands, epilog=_EXIT_CODES)
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from gradcheck.commands import compare
+
+    compare.add_parser(commands, epilog=_EXIT_CODES)
 
 
 def _positive(text: str) -> int:

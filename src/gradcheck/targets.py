@@ -35,6 +35,7 @@ __all__ = [
     "load_rule",
     "mean_nll",
     "resolve",
+    "resolve_one",
     "resolve_rule",
     "softmax_nll_gradient",
 ]
@@ -108,14 +109,19 @@ def resolve_rule(text: str) -> Rule:
     TargetError
         As in `resolve`, and if there are several.
     """
+    return resolve_one(text).rule
+
+
+def resolve_one(text: str) -> Target:
+    """Resolve a target that must be a single one; raises as `resolve_rule` does."""
     return _only(resolve(text), text)
 
 
-def _only(found: list[Target], text: str) -> Rule:
+def _only(found: list[Target], text: str) -> Target:
     if len(found) > 1:
         names = ", ".join(t.name for t in found)
         raise TargetError(f"{text} holds {len(found)} gradients ({names}); name one: {text}:{found[0].name}")
-    return found[0].rule
+    return found[0]
 
 
 def softmax_nll_gradient(text: str) -> Rule:
@@ -133,7 +139,7 @@ def softmax_nll_gradient(text: str) -> Rule:
     module = load_module(place)
     value = getattr(module, name, None)
     if not inspect.isfunction(value) or any(name in pair for pair in find_pairs(module).values()):
-        return _only(_found(module, place, name), text)
+        return _only(_found(module, place, name), text).rule
     if _required(value) != 2:
         raise TargetError(
             f"{name} takes {_required(value)} arguments; a gradient by the logits takes two: {name}(z, y)"

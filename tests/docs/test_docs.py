@@ -1,11 +1,11 @@
-"""Every Python example and every gradcheck command in the pages is run, and says what the page says.
+"""Every Python example and every command in the pages is run, and says what the page says.
 
 A page is run from top to bottom in an empty folder, its blocks in one namespace:
 
 - a ``python`` block below a line that ends with a file name, as in "Put this into `mine.py`:", becomes that file, and
   pytest runs it if it is a ``test_*.py``;
 - a ``python`` block with ``>>>`` is a doctest, any other is executed;
-- in a ``console`` block, ``$ gradcheck ...`` is run and what follows compared with what it prints.
+- in a ``console`` block, ``$ gradcheck ...`` or ``$ pytest ...`` is run and what follows compared with what it prints.
 
 Anything else, such as ``sh`` and ``text`` blocks, is left alone.
 """
@@ -81,8 +81,9 @@ def run_doctest(block: Block, namespace: dict[str, Any]) -> None:
 def run_commands(block: Block, python: Python, folder: Path) -> None:
     for match in _COMMAND.finditer(block.text):
         program, *arguments = match["command"].split()
-        assert program == "gradcheck", f"only gradcheck is run, not {program}: make it a block of another language"
-        ran = python("-m", "gradcheck", *arguments, cwd=folder)
+        runs = ("gradcheck", "pytest")
+        assert program in runs, f"only {' and '.join(runs)} are run, not {program}: make it a block of another language"
+        ran = python("-m", program, *arguments, cwd=folder)
         printed = ran.stdout + ran.stderr
         assert same(match["output"], printed), f"$ {match['command']}\n{printed}"
 

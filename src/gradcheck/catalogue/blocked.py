@@ -100,9 +100,10 @@ def _cases(dtype: str, *, drawn: dict[str, Any]) -> SearchStrategy[Any]:
 
 
 def _logits_as_layer_cases(dtype: str, *, drawn: dict[str, Any]) -> SearchStrategy[Any]:
-    """Draw logits as a layer that passes them on, ``z I + 0``, so that every regime reaches the loss.
+    """Draw logits as a layer that passes them on, so that every regime reaches the loss: ``(z - b) I + b``.
 
-    Masks are in the bias, since ``0 * -inf`` is NaN: of the first class that is no row's label.
+    The bias is 1 in the classes where that is exact, and 0 in others. Masks are in it too, since ``0 * -inf`` is NaN:
+    of the first class that is no row's label.
     """
     from hypothesis import strategies as st
 
@@ -115,10 +116,11 @@ def _logits_as_layer_cases(dtype: str, *, drawn: dict[str, Any]) -> SearchStrate
         z, y = case
         k = z.shape[1]
         free = np.setdiff1d(np.arange(k), y)[: int(mask and k > 1)]
-        b = np.zeros(k, dtype)
+        b = np.all((z - 1) + 1 == z, axis=0).astype(dtype)
+        h = z - b
         b[free] = -np.inf
         offered = case.offered | ({"masked"} if "masks" in drawn else set())
-        return Arguments.of((z, np.eye(k, dtype=dtype), b, y), regimes_of(z + b, y, ignore_index=ignored), offered)
+        return Arguments.of((h, np.eye(k, dtype=dtype), b, y), regimes_of(h + b, y, ignore_index=ignored), offered)
 
     finite = {key: value for key, value in drawn.items() if key != "masks"}
     # one in four, since a mask may undo another regime

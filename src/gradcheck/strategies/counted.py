@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from hypothesis import strategies as st
 
 from gradcheck.strategies.case import Case, WeightedCase
+from gradcheck.strategies.latest import remembered
 from gradcheck.strategies.options import Array
 from gradcheck.strategies.regimes import ASK_FOR_LABELS
 from gradcheck.strategies.visited import regimes_of
@@ -35,7 +36,7 @@ class Arguments(tuple[Any, ...]):
         """Attach regimes to arguments."""
         made = cls(args)
         made.regimes, made.offered = regimes, offered
-        return made
+        return remembered(made)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,19 @@ class Coverage:
         self._visited: Counter[str] = Counter()
         self._offered: set[str] = set()
 
-    def add(self, case: tuple[Any, ...], cotangent: Any) -> None:
-        """Count the regimes of one example, and note which its strategy offers; None is no cotangent."""
-        self._visited.update(getattr(case, "regimes", ()))
+    def add(self, case: tuple[Any, ...], cotangent: Any) -> frozenset[str]:
+        """Count the regimes of one example, and note which its strategy offers; None is no cotangent.
+
+        Returns those of the example.
+        """
+        visited = frozenset(getattr(case, "regimes", ()))
         self._offered |= getattr(case, "offered", frozenset())
         if cotangent is not None:
-            self._visited.update(cotangent_regimes_of(cotangent))
+            visited |= cotangent_regimes_of(cotangent)
             several = sum(map(np.size, leaves(cotangent))) > 1
             self._offered |= COTANGENT_REGIMES.keys() - (set() if several else {"unequal cotangent"})
+        self._visited.update(visited)
+        return visited
 
     def counts(self) -> dict[str, int]:
         """Give the number of visits of every regime that was offered or visited, in the order of their tables."""

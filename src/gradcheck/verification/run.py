@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,10 +11,9 @@ import numpy as np
 
 from gradcheck.checks import as_arguments, as_cotangent, failure, forward_value, report_at
 from gradcheck.errors import GradientMismatch, InvalidArgument, RuleError
-from gradcheck.laws import together
-from gradcheck.report import Report, Tally
+from gradcheck.report import Report, Tally, Tallying
 from gradcheck.rule import Point, Rule
-from gradcheck.verdict import Outcome, Verdict
+from gradcheck.verdict import Outcome
 
 if TYPE_CHECKING:
     from hypothesis import settings as Settings
@@ -28,8 +26,6 @@ __all__ = ["Run"]
 # Right gradients (0.72 at most in 1,950 examples of 78) do not pay for what only a nearly wrong one gains by. Beyond 1
 # is what is excused, as a subgradient is.
 _NEAR = 0.75
-# What a check would have seen takes as many runs of the reference as all else together, and its median needs no more.
-_SAMPLED = 8
 _FLAKY = "the same point passed when it was tried again: the gradient depends on earlier calls"
 
 
@@ -37,49 +33,32 @@ class Run:
     """One verification in progress: what was seen so far."""
 
     def __init__(self, rule: Rule, data: Mapping[str, Any], without: Collection[str]) -> None:
-        from gradcheck.strategies.coverage import Coverage
-
         self.rule = rule
         self.data = dict(data)
         self.without = without
-        self.examples = 0
-        self.last: Report | None = None
+        self.tallying = Tallying()
+        self.shown: Report | None = None
         self.failed: Report | None = None
         self.undecided: list[Report] = []
         self.vacuous: list[Report] = []
         self.resolved: set[str] = set()
-        self.passes: list[tuple[str, float]] = []
-        self.seen: list[float] = []
-        self.coverage = Coverage()
-        self.notes: Counter[str] = Counter()
-        self.laws: dict[str, str] = {}
 
     def one(self, case: tuple[Any, ...], point: Point) -> Report:
         """Judge one example. Only a FAIL raises: an undecided point must not hide a wrong one behind it."""
         # a smaller point must show all that a larger one did, so after a failure nothing is shared out any more
         thorough = self.failed is not None
         report = report_at(self.rule, point, without=self.without, thorough=thorough)
-        if report or self.last is None:
-            self.last = report
+        if self.shown is None or (report and _as_near(report, self.shown)):
+            self.shown = report
         if self.failed is None:  # what Hypothesis tries while it shrinks is no evidence of coverage
-            self.examples += 1
-            self.coverage.add(case, point.cotangent if self.rule.takes_cotangent else None)
-            self.notes.update(report.verdict.notes)
-            self.laws = together(self.laws, report.verdict.laws)
+            self.tallying.add(case, report)
         if report.outcome is Outcome.FAIL:
             self.failed = report
             raise failure(report)
         self.resolved.update(d.path for d in report.verdict.discrepancies if np.any(d.resolved))
         if report.outcome is Outcome.UNDECIDED:
             (self.vacuous if report.verdict.vacuous else self.undecided).append(report)
-        elif report.verdict.discrepancies:
-            self._take_down(report.verdict)
         return report
-
-    def _take_down(self, verdict: Verdict) -> None:
-        if len(self.passes) % _SAMPLED == 0:
-            self.seen.append(verdict.seen)
-        self.passes.append((verdict.grade, verdict.worst_ulps))
 
     def drive(self, cases: SearchStrategy[Any], *, settings: Settings, seed: int | None) -> Report | None:
         """Run Hypothesis; give the report of the smallest failing example, or None."""
@@ -88,8 +67,7 @@ class Run:
         from hypothesis import strategies as st
 
         def body(case: Any, data: st.DataObject) -> None:
-            _require_tuple(case)
-            near = self.one(case, self._point(case, data)).verdict.nearness
+            near = self.one(case, self.point(case, data)).verdict.nearness
             if _NEAR <= near <= 1:
                 hypothesis.target(near, label="difference / allowed")
 
@@ -132,30 +110,21 @@ class Run:
 
     def passed(self) -> Report:
         """Give the report of a run that left nothing open."""
-        if self.last is None:
+        if self.shown is None:
             raise InvalidArgument(f"{self.rule.name}: no point was drawn, so nothing was checked; ask for examples")
-        if self.last:
-            return self.last
+        if self.shown:
+            return self.shown
         # every point was vacuous in some array, though none of the arrays was at every point
-        verdict = replace(self.last.verdict, outcome=Outcome.PASS, reason="every array was resolved at some point")
-        return replace(self.last, verdict=verdict)
+        verdict = replace(self.shown.verdict, outcome=Outcome.PASS, reason="every array was resolved at some point")
+        return replace(self.shown, verdict=verdict)
 
     def tally(self) -> Tally:
         """Add up."""
-        grades, ulps = zip(*self.passes, strict=True) if self.passes else ((), ())
-        resolved = [s for s in self.seen if np.isfinite(s)]
-        return Tally(
-            self.examples,
-            next((grade for grade in ("lossy", "norm-wise", "entry-wise") if grade in grades), "no entries"),
-            max(ulps, default=0.0),
-            float(np.median(resolved)) if resolved else float("inf"),
-            self.coverage.counts(),
-            dict(self.notes),
-            self.laws,
-        )
+        return self.tallying.tally()
 
-    def _point(self, case: tuple[Any, ...], data: st.DataObject) -> Point:
+    def point(self, case: tuple[Any, ...], data: st.DataObject) -> Point:
         """Add a cotangent to a case, drawn if the rule takes one."""
+        _require_tuple(case)
         args = as_arguments(self.rule, case)
         value = forward_value(self.rule, args, self.data)
         cotangent = None
@@ -164,6 +133,11 @@ class Run:
 
             cotangent = data.draw(cotangents(value), label="cotangent")
         return Point(args, self.data, as_cotangent(self.rule, value, cotangent, seed=0))
+
+
+def _as_near(report: Report, other: Report) -> bool:
+    """Whether a pass shows as much as what was seen before: of many, the one nearest to wrong is worth a look."""
+    return not other or report.verdict.nearness >= other.verdict.nearness
 
 
 def _require_tuple(case: Any) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from gradcheck.checks import failure, natural, require_rule
 from gradcheck.errors import InvalidArgument
 from gradcheck.laws import as_names
+from gradcheck.observing import told
 from gradcheck.report import Report, keep
 from gradcheck.rule import Rule
 from gradcheck.tree import leaves_of
@@ -99,8 +100,8 @@ def verify(
     # a report of a failure is false, so `or` would not do
     report = failed if failed is not None else min(run.open(), key=_size, default=None)
     if report is not None:
-        raise failure(keep(replace(report, tally=run.tally())))
-    return replace(run.passed(), tally=run.tally())
+        raise failure(told(keep(replace(report, tally=run.tally()))))
+    return told(replace(run.passed(), tally=run.tally()))
 
 
 def _size(report: Report) -> int:

@@ -1,0 +1,1 @@
+"""What the pytest plugin does once it is used; `gradcheck.pytest_plugin` has its hooks."""

@@ -1,0 +1,173 @@
+"""The same suite in each way that pytest is run, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+Run = Callable[..., pytest.RunResult]
+
+# Half of the squares: a gradient that is right, one of the wrong sign, one whose check raises and is meant to.
+SUITE = """
+    import unittest
+    import numpy as np
+    import pytest
+    from hypothesis import given, settings
+    import gradcheck
+    from gradcheck import strategies as gst
+
+    def half(w): return 0.5 * (w * w).sum()
+    right = gradcheck.from_loss(half, lambda w: +w, name="here.right")
+    wrong = gradcheck.from_loss(half, lambda w: -w, name="here.wrong")
+    w = np.array([1.0, -2.0, 3.0])
+
+    @pytest.mark.gradcheck
+    @settings(max_examples=7, deadline=None, derandomize=True, database=None)
+    @given(gst.arguments(gst.logits(classes=3, rows=1, regimes=["ordinary", "ties"])))
+    def test_drawn(case):
+        gradcheck.check(right, *case)
+
+    def test_wrong():
+        gradcheck.check(right, w)
+        gradcheck.check(wrong, w)
+
+    def test_meant_to_fail():
+        with pytest.raises(gradcheck.GradientMismatch):
+            gradcheck.check(wrong, w)
+
+    @pytest.mark.xfail(raises=gradcheck.GradientMismatch, strict=True)
+    def test_expected_to_fail():
+        gradcheck.check(wrong, w)
+
+    class TestOld(unittest.TestCase):
+        def test_method(self):
+            assert gradcheck.examine(right, w)
+
+    def test_no_gradient():
+        pass
+"""
+RULES = {
+    "test_suite.py::TestOld::test_method": {"here.right": "PASS"},
+    "test_suite.py::test_drawn": {"here.right": "PASS"},
+    "test_suite.py::test_expected_to_fail": {"here.wrong": "FAIL"},
+    "test_suite.py::test_meant_to_fail": {"here.wrong": "FAIL"},
+    "test_suite.py::test_wrong": {"here.right": "PASS", "here.wrong": "FAIL"},
+}
+
+
+def _by_test(path: Path) -> dict[str, dict[str, Any]]:
+    """Read the JSON report: the reports by test and rule."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["not_run"] == []
+    found: dict[str, dict[str, Any]] = {}
+    for report in content["reports"]:
+        found.setdefault(report["test"], {})[report["name"]] = report
+    return found
+
+
+def _properties(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read JUnit's XML: the records by the name of the test."""
+    cases = ET.parse(path).getroot().iter("testcase")
+    return {
+        case.attrib["name"]: [
+            json.loads(node.attrib["value"]) for node in case.iter("property") if node.attrib["name"] == "gradcheck"
+        ]
+        for case in cases
+    }
+
+
+def _checked(pytester: pytest.Pytester, result: pytest.RunResult) -> dict[str, dict[str, Any]]:
+    """See that a run of the suite said and wrote what it must, and give its JSON."""
+    result.assert_outcomes(passed=4, failed=1, xfailed=1)
+    (kept,) = (path.name for path in pytester.path.glob(".gradcheck/failures/*"))
+    result.stdout.fnmatch_lines(
+        [
+            "*= gradcheck =*",
+            "outcome  points  grade       worst ulp  of allowed     worst in  gradient",
+            "FAIL     1 *here.wrong in test_suite.py::test_wrong",
+            "PASS     7       entry-wise  0          0.125 or less            here.right in test_suite.py::test_drawn",
+            "FAIL here.wrong in test_suite.py::test_wrong: *",
+            f"  gradcheck replay .gradcheck/failures/{kept}",
+            f"wrote {pytester.path / 'out.json'}",
+        ],
+        consecutive=False,
+    )
+    ended = result.outlines[next(i for i, line in enumerate(result.outlines) if line.startswith("outcome ")) :]
+    assert sum(line.startswith("FAIL here.wrong in") for line in ended) == 1, "the failures that are meant are not told"
+    records = _properties(pytester.path / "junit.xml")
+    assert records["test_no_gradient"] == []
+    (drawn,) = records["test_drawn"]
+    assert (drawn["rule"], drawn["examples"], drawn["outcome"]) == ("here.right", 7, "PASS")
+    assert drawn["margins"].keys() >= {"any input", "ordinary", "ties"}, "regimes of cases that came unpacked"
+    assert [record["saved"] for record in records["test_wrong"]] == ["", f".gradcheck/failures/{kept}"]
+    reports = _by_test(pytester.path / "out.json")
+    assert {test: {rule: r["outcome"] for rule, r in rules.items()} for test, rules in reports.items()} == RULES
+    return reports
+
+
+OPTIONS = (
+    "--strict-markers", "--strict-config", "-W", "error", "--junitxml=junit.xml", "--gradcheck-json=out.json",
+    "--gradcheck-summary",
+)  # fmt: skip
+
+
+def test_plain_and_on_workers(pytester: pytest.Pytester, run: Run) -> None:
+    pytest.importorskip("xdist")
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    pytester.makepyfile(test_suite=SUITE)
+    alone = _checked(pytester, run(*OPTIONS))
+    result = run(*OPTIONS, "-n", "2", "--gradcheck-html=out.html")
+    spread = _checked(pytester, result)
+    result.stdout.fnmatch_lines([f"wrote {pytester.path / 'out.html'}"])
+    assert list(spread) == list(alone) == sorted(alone), "in an order that does not depend on which worker is quicker"
+    tallies = [reports["test_suite.py::test_drawn"]["here.right"]["tally"] for reports in (alone, spread)]
+    assert tallies[0]["examples"] == 7
+    assert tallies[0] == tallies[1]
+    page = (pytester.path / "out.html").read_text(encoding="utf-8")
+    assert "here.right" in page
+    assert "here.wrong" in page
+
+
+def test_chosen_and_again(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(test_suite=SUITE)
+    result = run("-k", "wrong or gradient", "--gradcheck-summary")
+    result.assert_outcomes(passed=1, failed=1, deselected=4)
+    result.stdout.no_fnmatch_line("*test_drawn*")
+    again = run("--lf", "--gradcheck-json=out.json")
+    again.assert_outcomes(failed=1)
+    assert _by_test(pytester.path / "out.json").keys() == {"test_suite.py::test_wrong"}
+
+
+def test_options_that_make_no_sense(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(test_nothing="def test_nothing(): pass")
+    (pytester.path / "gradcheck.lock").write_text("<<<<<<< HEAD\n", encoding="utf-8")
+    for option, message in (
+        ("--gradcheck-compare-fail=8", "*--gradcheck-compare-fail=8: pass a number between 1 and 8, such as 2*"),
+        ("--gradcheck-compare-fail=2", "*gradcheck.lock is not a lock file of gradcheck, or damaged *--gradcheck-upd*"),
+        ("--gradcheck-json=absent/out.json", "*absent/out.json cannot be written: the folder *absent does not exist*"),
+    ):
+        result = run(option)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([message])
+    (pytester.path / "gradcheck.lock").unlink()
+    result = run("--gradcheck-compare-fail=2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*gradcheck.lock is not there to compare with; pytest --gradcheck-update writes it*"])
+
+
+def test_the_options_are_a_group_of_their_own(run: Run) -> None:
+    lines = run("--help").outlines
+    start = lines.index("hand-written gradients:")
+    group = lines[start + 1 : lines.index("", start)]
+    names = {word for line in group for word in line.split() if word.startswith("--")}
+    assert {name.partition("=")[0] for name in names} >= {
+        "--gradcheck-json", "--gradcheck-html", "--gradcheck-summary", "--gradcheck-update", "--gradcheck-compare-fail",
+        "--gradcheck-target",
+    }  # fmt: skip
+    assert any(line.strip().startswith("gradcheck_compare_fail (string)") for line in lines), "and have ini keys"
