@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -37,10 +38,12 @@ __all__ = [
 # would hide entries, and never 1, which would hide a rule that ignores its cotangent.
 _COTANGENT_STEPS = np.array([k / 8 for k in range(-16, 17) if k not in (0, 8)])
 
-# Gradients that have failed in a test of Hypothesis, which does not tell a test whether it shrinks: a smaller point has
-# to show all that a larger one did, so from then on points share nothing out. A gradient that is here without need is
-# judged as it would be anywhere else.
-_FAILED: WeakSet[Any] = WeakSet()
+# At how many more points of tests of Hypothesis each gradient is judged in full: at the first few, since a test may
+# draw no others, and nothing says how many it will; and at all from where one has failed, since nothing says whether
+# Hypothesis shrinks, and then a smaller point has to show all that a larger one did. A gradient that is asked in full
+# without need is judged as it would be anywhere else.
+_FIRST = 4
+_IN_FULL: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
 
 
 def examine(
@@ -122,7 +125,7 @@ def check(
     __tracebackhide__ = True
     given = _under_given()
     point = _point(rule, args, data, cotangent, seed)
-    report = report_at(rule, point, seed=seed, without=without, thorough=not given or _has_failed(rule))
+    report = report_at(rule, point, seed=seed, without=without, thorough=not given or _in_full(rule))
     if report:
         return told(report)
     if not given:
@@ -132,7 +135,7 @@ def check(
 
         hypothesis.reject()
     with suppress(TypeError):  # what can be held weakly, or hashed
-        _FAILED.add(_derivative(rule))
+        _IN_FULL[_derivative(rule)] = math.inf
     raise failure(told(report))
 
 
@@ -151,10 +154,14 @@ def _point(rule: Rule, given: Sequence[Any], data: dict[str, Any], cotangent: An
     return Point(args, data, as_cotangent(rule, forward_value(rule, args, data), cotangent, seed))
 
 
-def _has_failed(rule: Rule) -> bool:
-    with suppress(TypeError):
-        return _derivative(rule) in _FAILED
-    return False
+def _in_full(rule: Rule) -> bool:
+    """Whether the next point has to show everything by itself; what cannot be counted always has."""
+    try:
+        points = _IN_FULL.setdefault(_derivative(rule), _FIRST)
+        _IN_FULL[_derivative(rule)] = max(points - 1, 0)
+    except TypeError:
+        return True
+    return points > 0
 
 
 def _derivative(rule: Rule) -> Any:

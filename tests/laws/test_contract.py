@@ -218,3 +218,10 @@ def test_another_tree_than_the_primal(returned: Any, text: str) -> None:
 def test_the_argument_that_is_at_fault_is_named(wrong: Callable[[Array], Any]) -> None:
     assert said((X, wrong(X)), X, X).startswith("the cotangent of y ")
     assert said((wrong(X), X), X, X).startswith("the cotangent of x ")
+
+
+def test_many_names_as_data_are_compared_as_few_are() -> None:
+    """An array of objects has no bits to compare that another copy of it would have."""
+    names = np.array([str(k) for k in range(5000)], dtype=object)
+    rule = gradcheck.from_vjp(lambda x, names: x * x, lambda x, names, cotangent: 2.0 * x * cotangent, argnums=0)
+    assert gradcheck.examine(rule, np.arange(1.0, 4.0), names)

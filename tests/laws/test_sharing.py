@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 from hypothesis import given, seed, settings
+from hypothesis import strategies as st
 
 import gradcheck
+from gradcheck import Outcome
 from gradcheck import strategies as gst
 from gradcheck.errors import GradientMismatch
 from gradcheck.laws import LAWS, LEFT, UNFIT, Breach, Subject, hear, together
@@ -101,6 +103,54 @@ def test_what_fails_at_one_of_many_points_is_called_by_its_name() -> None:
         breach = judge(rule, Point((z, Y), {}, np.asarray(-1.25)), thorough=False).breach
         assert breach is not None
         assert breach.law == "deterministic"
+
+
+def test_what_fails_at_one_of_many_points_and_passes_in_full_says_so() -> None:
+    """A first call that is wrong, as that of a cold cache, is no longer the first when it is judged in full."""
+    calls: Counter[str] = Counter()
+
+    def vjp(z: Array, y: Array, cotangent: Array) -> Array:
+        calls["backward"] += 1
+        return nll_vjp(z, y, cotangent) * (2 if calls["backward"] == 1 else 1)
+
+    rule = gradcheck.from_vjp(nll, vjp, argnums=0)
+    z = next(z for k in range(12) if subject(rule, z := Z + k / 8, thorough=False).turn == 1)
+    verdict = judge(rule, Point((z, Y), {}, np.asarray(-1.25)), thorough=False)
+    assert verdict.outcome is Outcome.FAIL
+    assert "it passed" in verdict.notes[-1]
+
+
+@pytest.mark.parametrize("shift", range(8))
+def test_a_test_of_a_single_point_asks_every_law(shift: int) -> None:
+    def vjp(z: Array, y: Array, cotangent: Array) -> Array:
+        answer = nll_vjp(z, y, cotangent)
+        z += 1.0
+        return answer
+
+    rule = gradcheck.from_vjp(nll, vjp, argnums=0)
+
+    @settings(database=None)
+    @given(st.just((Z + shift / 8, Y)))
+    def test(case: tuple[Array, Array]) -> None:
+        gradcheck.check(rule, *case)
+
+    with pytest.raises(GradientMismatch, match="argument z"):
+        test()
+
+
+def test_large_arguments_that_are_written_over_during_a_check_are_judged_by_nothing() -> None:
+    w, calls = np.linspace(0.5, 1.5, 5000), Counter[str]()
+
+    def loss(x: Array) -> Array:
+        calls["forward"] += 1
+        if calls["forward"] == 10:  # the laws that ask first are past, and the reference is there
+            w[...] *= 0.5
+        return (x**3).sum()
+
+    rule = gradcheck.from_loss(loss, lambda x: 3.03 * x**2)
+    verdict = judge(rule, Point((w,), {}, np.ones(())))
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert "written over while they were checked" in verdict.reason
 
 
 def test_a_journey_of_a_right_rule_is_in_order() -> None:
@@ -209,7 +259,9 @@ def test_a_check_alone_tries_all_layouts_and_one_under_given_a_few() -> None:
     @settings(max_examples=1, database=None, deadline=None)
     @given(gst.calls(gst.softmax_nll(rows=1, classes=2)))
     def under_given(_: object) -> None:
-        gradcheck.check(rule, Z, Y)
+        for _ in range(5):  # the first four are judged in full, lest there be no others
+            seen.clear()
+            gradcheck.check(rule, Z, Y)
 
     under_given()
     assert seen < alone

@@ -40,6 +40,25 @@ def test_it_gives_what_a_trace_gives_and_leaves_its_inputs() -> None:
     assert all(np.array_equal(x, y) for x, y in zip(found.inputs, before, strict=True))
 
 
+def test_a_sum_of_what_was_written_over_is_rounded_as_in_a_trace() -> None:
+    """Written over a transposed operand, it would lie in another order, in which NumPy adds up otherwise."""
+
+    def fun(w: Any, x: Any) -> Any:
+        return (((x + (3.0 * w.T + w.T)).sum(1)) ** 2).sum()
+
+    w, x = (np.random.default_rng(k).standard_normal((101, 101)) for k in range(2))
+    rule = gradcheck.from_vjp(fun, lambda *_: None, argnums=0)
+    found = differentiate("it", fun, flatten(rule, Point((w, x), {}, None)), [np.ones(())])
+    trace = found.trace  # which raises Moved if a digit of the outputs differs
+    assert all(map(np.array_equal, found.magnitude, found.plan.magnitudes(trace)))
+
+
+def test_forward_mode_takes_directions_in_whole_numbers_of_a_byte() -> None:
+    found = differentiated(W, X)
+    direction = np.full(W.shape, 8, np.int8)
+    assert found.tangent([direction]) == found.tangent([direction.astype(np.float64)])
+
+
 def test_it_holds_a_few_copies_of_a_matrix_where_a_trace_holds_all() -> None:
     found = differentiated(W, X)
     peaks = []

@@ -174,7 +174,7 @@ def overlap(a: Array, b: Array) -> bool:
 def identical(a: Array, b: Any) -> bool:
     """Whether two arrays hold the same bits."""
     b = np.asarray(b)
-    if a.nbytes > _COPIED and a.dtype == b.dtype and a.itemsize in (2, 4, 8):
+    if a.nbytes > _COPIED and a.dtype == b.dtype and a.itemsize in (2, 4, 8) and not a.dtype.hasobject:
         whole = f"u{a.itemsize}"
         return np.array_equal(a.view(whole), b.view(whole))
     return bool(a.shape == b.shape and a.tobytes() == b.tobytes())

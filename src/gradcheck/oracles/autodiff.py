@@ -144,7 +144,9 @@ class Autodiff:
         """
         plan = jaxpr.plan(self.reference, self.signature, mode="forward")
         n = plan.n_values
-        outputs = plan.values((*self.inputs[:-n], *directions))
+        # directions may be whole numbers of a byte, sums of which would wrap around
+        tangents = (np.asarray(v, dtype=np.float64) for v in directions)
+        outputs = plan.values((*self.inputs[:-n], *tangents))
         return float(sum(np.vdot(c, t) for c, t in zip(self.inputs[-n:], outputs[n:], strict=True)))
 
 

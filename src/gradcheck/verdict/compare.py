@@ -109,7 +109,9 @@ def _narrow(evidence: Evidence, slot: int, precision: Precision) -> Iterator[Arr
     """Yield allowances that take little to know, and than which what all evidence explains is wider."""
     magnitude = evidence.magnitude(slot)
     yield at_a_glance(magnitude, precision)
-    if evidence.large:  # no balls will narrow what a sample explains, which is four times as much
+    # no balls will narrow what a sample explains, which is four times as much; in narrow types that leaves room for
+    # errors of many percent, and is said
+    if evidence.large and precision.unit <= NARROW:
         yield at_a_glance(magnitude, precision, FEW)
     yield at_a_glance(magnitude + evidence.first_run(slot), precision)
 

@@ -22,7 +22,7 @@ from gradcheck.laws import (
     rest,
     value_here,
 )
-from gradcheck.oracles.autodiff import Autodiff, differentiate
+from gradcheck.oracles.autodiff import Autodiff, Moved, differentiate
 from gradcheck.oracles.program import jaxpr
 from gradcheck.oracles.reference import candidates
 from gradcheck.rule import Point, Rule
@@ -41,6 +41,11 @@ _NOT_FINITE = (
     "the forward is not finite at this point, so it has no derivative there: write it in a form that stays finite, "
     "or keep such points out of the strategy"
 )
+_MOVED = (
+    "the arguments were written over while they were checked, though not in the copies that the rule was handed: "
+    "does it, or another thread, hold these very arrays?"
+)
+_NOT_AGAIN = "judged once more at this point, by more laws, it passed: the answer may depend on earlier calls"
 
 
 def judge(rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] = (), thorough: bool = True) -> Verdict:
@@ -74,7 +79,8 @@ def judge(rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] =
     verdict = _judged(rule, point, seed, off, thorough=thorough)
     if verdict.outcome is Outcome.FAIL and not thorough:
         in_full = _judged(rule, point, seed, off, thorough=True)
-        return in_full if in_full.outcome is Outcome.FAIL else verdict
+        again = in_full.outcome is Outcome.FAIL
+        return in_full if again else replace(verdict, notes=(*verdict.notes, _NOT_AGAIN))
     return verdict
 
 
@@ -85,7 +91,10 @@ def _judged(rule: Rule, point: Point, seed: int, off: frozenset[str], *, thoroug
     if breach:
         return Verdict(Outcome.FAIL, breach.text, breach=breach, laws=said)
     rest(subject)
-    verdict = _by_numbers(Case.of(subject, seed), subject, PRIMAL not in off)
+    try:
+        verdict = _by_numbers(Case.of(subject, seed), subject, PRIMAL not in off)
+    except Moved:
+        return Verdict(Outcome.UNDECIDED, _MOVED, laws=said)
     said[PRIMAL] = OFF if PRIMAL in off else BROKEN if verdict.breach else HELD
     if verdict.outcome is Outcome.FAIL:
         return replace(verdict, laws=said)

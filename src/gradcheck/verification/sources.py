@@ -52,6 +52,12 @@ def cases_of(rule: Rule, cases: Any, like: Any, args: Any) -> SearchStrategy[Any
     return require_strategy(cases)
 
 
+_REMEDY = {
+    True: "call it, if it makes one",
+    False: "example arguments go into verify(rule, like=(...))",
+}
+
+
 def require_strategy(cases: Any) -> SearchStrategy[Any]:
     """Refuse what draws nothing."""
     from hypothesis.strategies import SearchStrategy
@@ -59,6 +65,6 @@ def require_strategy(cases: Any) -> SearchStrategy[Any]:
     if not isinstance(cases, SearchStrategy):
         raise InvalidArgument(
             f"cases must be a strategy that draws tuples of arguments, such as gradcheck.strategies.softmax_nll(), "
-            f"got {type(cases).__name__}; example arguments go into verify(rule, like=(...))"
+            f"got {type(cases).__name__}; {_REMEDY[callable(cases)]}"
         )
     return cases

@@ -96,6 +96,7 @@ def _over(
         return None
     shape = np.broadcast_shapes(*(x.shape for x in operands))
     for slot, x in zip(step.reads, operands, strict=True):
-        if slot in spare and x.size >= _LARGE and x.shape == shape:
+        # in the order that a new array would have beside any operand, or a sum over it would round otherwise
+        if slot in spare and x.size >= _LARGE and x.shape == shape and x.flags.c_contiguous:
             return np.asarray(ufuncs[step.name](*operands, out=x))
     return None
