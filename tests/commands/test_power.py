@@ -178,3 +178,11 @@ def test_a_log_shows_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
         with command._watching("mine.f", file) as watch:
             watch(3, 7)
         assert file.getvalue() == ""
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_the_work(write: Write, capsys: Captured) -> None:
+    write("mine.py", SQUARES)
+    assert _power("mine.py:squares", "--json", "absent/power.json") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the folder absent does not exist; create it first" in err

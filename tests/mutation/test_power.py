@@ -316,6 +316,7 @@ def test_a_report_of_nothing_is_not_true() -> None:
     assert not report
     assert "no mutant could be told from the rule" in str(report)
     assert report.as_dict()["rate"] is None
+    assert str(PowerReport("f", 10, 0, untried=(CHANGE,))).startswith("f: no mutant was tried, 1 not tried\n")
 
 
 def test_a_report_reads_well() -> None:

@@ -24,6 +24,7 @@ __all__ = ["add_parser", "run"]
 
 _ORDER = (Outcome.PASS, Outcome.FAIL, Outcome.UNDECIDED)
 _REGIMES = 4  # of twenty, what one reads
+_SHOWN = 5  # of what has worsened: one point may be in ten regimes at once
 
 _EXAMPLES = """\
 examples:
@@ -100,9 +101,11 @@ def _lines(found: Comparison, arguments: argparse.Namespace) -> Iterator[str]:
             word = "mended" if is_ is Outcome.PASS else "worse" if was is Outcome.PASS else "otherwise"
             text = f"{word} at {_points(count)}, {was.value} before and {is_.value} now{_where(found, move)}"
             yield from textwrap.wrap(text, 100, subsequent_indent="  ")
-    for change in _worse(found, arguments.factor):
-        yield f"closer to being wrong, {change}"
-    if all(was is is_ for was, is_ in found.moves) and not _worse(found, arguments.factor):
+    closer = _worse(found, arguments.factor)
+    yield from (f"closer to being wrong, {change}" for change in closer[:_SHOWN])
+    if len(closer) > _SHOWN:
+        yield f"  and {len(closer) - _SHOWN} more regimes"
+    if all(was is is_ for was, is_ in found.moves) and not closer:
         yield "nothing got worse, and nothing was mended"
 
 
@@ -110,18 +113,20 @@ def _rows(old: Side, new: Side) -> Iterator[tuple[str, str, str]]:
     for outcome in _ORDER:
         if old.outcomes[outcome] or new.outcomes[outcome]:
             yield outcome.value, _points(old.outcomes[outcome]), _points(new.outcomes[outcome])
-    yield "of the points that pass:", "", ""
-    yield "  grade", old.tally.grade, new.tally.grade
-    yield "  worst ulp", f"{old.tally.worst_ulps:.2g}", f"{new.tally.worst_ulps:.2g}"
-    before, after = old.tally.margins, new.tally.margins
-    for name in sorted({**before, **after}):
-        was, is_ = (shown(side[name]) if name in side else "none passes" for side in (before, after))
+    before, after = old.common.margins, new.common.margins
+    if not before:
+        return
+    yield "of the points at which both pass:", "", ""
+    yield "  grade", old.common.grade, new.common.grade
+    yield "  worst ulp", f"{old.common.worst_ulps:.2g}", f"{new.common.worst_ulps:.2g}"
+    for name in sorted(before):
+        was, is_ = shown(before[name]), shown(after[name])
         if was != is_ or name == ANY:
             yield f"  of what is allowed, {name}", was, is_
 
 
 def _worse(found: Comparison, factor: float) -> list[Change]:
-    before, now = (Margins(side.tally.grade, side.tally.margins) for side in (found.old, found.new))
+    before, now = (Margins(side.common.grade, side.common.margins) for side in (found.old, found.new))
     return changes(before, now, factor) if before.regimes else []  # where nothing passed, nothing can be closer
 
 

@@ -103,7 +103,10 @@ class _Item:
 def run(arguments: argparse.Namespace) -> int:
     """Measure what was asked for, and give the exit code of the worst."""
     from gradcheck.mutation import power
+    from gradcheck.report.writing import require_folder, write_whole
 
+    if arguments.json:
+        require_folder(arguments.json)
     settings = {"examples": arguments.examples, "seed": arguments.seed, "budget": arguments.budget}
     reports: list[PowerReport] = []
     codes = [0]
@@ -130,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
         if report.stopped == "interrupted":
             break
     if arguments.json:
-        arguments.json.write_text(json.dumps([r.as_dict() for r in reports], indent=2) + "\n", encoding="utf-8")
+        write_whole(arguments.json, json.dumps([r.as_dict() for r in reports], indent=2) + "\n")
     if reports and reports[-1].stopped == "interrupted":
         raise KeyboardInterrupt
     return min((code for code in codes if code), default=0)

@@ -62,7 +62,10 @@ def read_lock(path: Path) -> Lock:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != _VERSION:
-            raise DataError(f"{path} has version {content['version']}, and this gradcheck reads {_VERSION}")
+            raise DataError(
+                f"{path} has version {content['version']}, and this gradcheck reads {_VERSION}; take the gradcheck "
+                "that wrote it, or delete it and run pytest --gradcheck-update"
+            )
         return Lock(
             {(test, rule): _margins(entry) for test, rules in content["tests"].items() for rule, entry in rules.items()}
         )

@@ -100,9 +100,11 @@ def power(
     >>> from gradcheck.mutation import power
     >>> def cube(w): return np.sum(w**3)
     >>> def cube_grad(w): return 3 * w * w
-    >>> report = power(from_loss(cube, cube_grad), like=(np.ones(3),), examples=10)
-    >>> bool(report), report.rate
-    (True, 1.0)
+    >>> report = power(from_loss(cube, cube_grad), like=(np.ones(3),), examples=10, budget=600)
+    >>> [survivor.change for survivor in report.survivors if survivor.change.diff]
+    []
+    >>> 0.9 < report.rate <= 1
+    True
     """
     from hypothesis import currently_in_test_context
 

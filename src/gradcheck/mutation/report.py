@@ -111,7 +111,8 @@ class PowerReport:
     def line(self) -> str:
         """The report in a line."""
         told = len(self.killed) + len(self.survivors)
-        kills = f"kills {len(self.killed)} of {told} mutants" if told else "no mutant could be told from the rule"
+        none = "no mutant could be told from the rule" if self.tried or not self.untried else "no mutant was tried"
+        kills = f"kills {len(self.killed)} of {told} mutants" if told else none
         if told and self.survivors:
             kills += f" ({100 * self.rate:.0f} %)"
         alike = f", {len(self.alike)} not distinguished" if self.alike else ""

@@ -142,7 +142,7 @@ def _laws(report: Report) -> Iterator[str]:
     parts = {"switched off": [name for name, said in laws.items() if said == OFF]}
     if report.outcome is Outcome.UNDECIDED or (report.tally and report):
         parts["did not apply"] = [name for name, said in laws.items() if said.startswith(UNFIT)]
-    if report.tally:  # of a few examples: among many, another point asks
+    if report.tally and report.outcome is not Outcome.FAIL:  # of a few examples: among many, another point asks
         parts["left to points that were not drawn"] = [name for name, said in laws.items() if said == LEFT]
     if any(parts.values()):
         yield from _field("laws", "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names))

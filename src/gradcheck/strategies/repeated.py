@@ -43,10 +43,10 @@ def calls(cases: st.SearchStrategy[Arguments]) -> st.SearchStrategy[tuple[Argume
     >>> from gradcheck import strategies as gst
     >>> cases = gst.softmax_nll(rows=1, classes=2)
     >>> first, same, other, again = find(gst.calls(cases), lambda calls: calls[0].z.max() > 1)
-    >>> first.z, same.z
-    (array([[2., 0.]]), array([[1., 0.]]))
-    >>> again
-    Case(np.array([[2.0, 0.0]], dtype=np.float64), np.array([0], dtype=np.int64))
+    >>> first.z.shape == same.z.shape, bool((same.z == first.z / 2).all())
+    (True, True)
+    >>> repr(again) == repr(first)
+    True
     """
     if not isinstance(cases, st.SearchStrategy):
         raise InvalidArgument(

@@ -26,13 +26,16 @@ __all__ = ["Comparison", "Side", "compare"]
 
 @dataclass(frozen=True)
 class Side:
-    """What became of one of the two: how many points had which outcome, and the tally of those that passed.
+    """What became of one of the two: how many points had which outcome, and two tallies.
 
-    ``undecided`` counts those that nothing could judge; other undecided ones only showed nothing there.
+    ``tally`` is of all points, ``common`` of those at which both passed: a margin over other points would accuse the
+    new rule of what the old one is wrong at. ``undecided`` counts those that nothing could judge; other undecided ones
+    only showed nothing there.
     """
 
     outcomes: Counter[Outcome]
     tally: Tally
+    common: Tally
     undecided: int
 
 
@@ -89,6 +92,7 @@ class _Course:
     def __init__(self, old: Rule, new: Rule) -> None:
         self._rules = (old, new)
         self._tallies = (Tallying(seen=False), Tallying(seen=False))
+        self._common = (Tallying(seen=False), Tallying(seen=False))
         self._moves: Counter[tuple[Outcome, Outcome]] = Counter()
         self._regimes: dict[tuple[Outcome, Outcome], Counter[str]] = {}
         self._wrong: list[tuple[bool, int, Report]] = []
@@ -101,6 +105,9 @@ class _Course:
             self._tallies[side].add(case, report)
             self._undecided[side] += report.outcome is Outcome.UNDECIDED and not report.verdict.vacuous
         move = (old.outcome, new.outcome)
+        if move == (Outcome.PASS, Outcome.PASS):
+            for tallying, report in zip(self._common, (old, new), strict=True):
+                tallying.add(case, report)
         self._moves[move] += 1
         self._regimes.setdefault(move, Counter()).update(getattr(case, "regimes", ()))
         if new.outcome is Outcome.FAIL:
@@ -108,9 +115,13 @@ class _Course:
 
     def comparison(self) -> Comparison:
         """Add up."""
-        old, new = (Side(self._outcomes(side), self._tallies[side].tally(), self._undecided[side]) for side in (0, 1))
+        old, new = map(self._side, (0, 1))
         example = min(self._wrong, key=lambda one: one[:2], default=(False, 0, None))[2]
         return Comparison(old, new, self._moves, self._regimes, example)
+
+    def _side(self, side: int) -> Side:
+        tally, common = self._tallies[side].tally(), self._common[side].tally()
+        return Side(self._outcomes(side), tally, common, self._undecided[side])
 
     def _outcomes(self, side: int) -> Counter[Outcome]:
         counts: Counter[Outcome] = Counter()
