@@ -33,7 +33,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "labels-added": ("missing onehot",),
     "minus-of-the-log-dropped": ("sign",),
     "doubled": ("factor 2",),
-    "temperature-forgotten": ("factor T",),
+    "temperature-forgotten": ("factor T", "constant factor"),  # it is no argument there
     "labels-assumed-to-sum-to-one": (_SOFT,),
     "cotangent-assumed-to-sum-to-one": (_CROSS, "missing cross term"),
     "softmax-taken-twice": ("softmax taken twice",),

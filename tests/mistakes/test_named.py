@@ -111,7 +111,6 @@ def test_what_is_said_of_it(report: Report, snapshot: object, name: str) -> None
 def _told(finding: Finding) -> Iterator[str]:
     yield f"{finding.name}: {finding.says}"
     yield f"change: {finding.change}"
-    yield from (f"explained: {evidence.where}" for evidence in finding.evidence)
     if finding.alike:
         yield f"alike: {', '.join(finding.alike)}"
     if finding.rivals:

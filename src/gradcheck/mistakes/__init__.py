@@ -1,7 +1,7 @@
 """Named mistakes: each is made by one verb and named by the other.
 
 ``MISTAKES`` is the tuple of all, the more specific first: where two explain a failure at every input that could be
-drawn, the earlier is named and the later listed as its rival. Each file here that is about a mistake offers one
+drawn, the earlier is named and the later listed as ``alike``. Each file here that is about a mistake offers one
 ``MISTAKE``, or ``MISTAKES`` where one idea has variants.
 """
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from gradcheck.laws.running import Pulled, identical, where
-from gradcheck.mistakes.asking import name_of, pulled, ran
+from gradcheck.mistakes.asking import name_of, points_of, pulled, ran
 from gradcheck.mistakes.context import Context
 from gradcheck.mistakes.finding import Evidence, Finding
 from gradcheck.mistakes.mistake import Mistake
 from gradcheck.mistakes.wrapping import Asked, arrays_in, wrapped
-from gradcheck.rule import Rule
-from gradcheck.tree import Flat
+from gradcheck.rule import Point, Rule
+from gradcheck.tree import Flat, flatten
 
 __all__ = ["MISTAKE"]
 
@@ -37,7 +37,11 @@ def _over_the_first_argument(asked: Asked, cotangent: Any) -> Any:
 def _recognise(context: Context) -> Finding | None:
     if context.breach is None or context.breach.law != "pure":
         return None
-    found = pulled(context)
+    return next(filter(None, (_seen(context, point) for point in points_of(context))), None)
+
+
+def _seen(context: Context, point: Point) -> Finding | None:
+    found = pulled(context, flatten(context.rule, point), point.cotangent)
     if found is None:
         return None
     changed = [index for index, array in found.handed.items() if not identical(found.flat.leaves[index], array)]
@@ -49,8 +53,12 @@ def _recognise(context: Context) -> Finding | None:
     change = (
         f"work on a copy ({name}.copy()), or write {name} = {name} - ... in place of {name} -= ..., which makes one"
     )
-    evidence = Evidence("the failing point, after one call", np.inf, 0.0)
-    return Finding("argument overwritten", says, change, (evidence,), context.point)
+    evidence = Evidence(f"{_called(context, point)}, after one call", np.inf, 0.0)
+    return Finding("argument overwritten", says, change, (evidence,), point)
+
+
+def _called(context: Context, point: Point) -> str:
+    return "the failing point" if point is context.point else context.samples[1].where
 
 
 def _by_forward(context: Context, index: int) -> bool:

@@ -10,10 +10,11 @@ import numpy as np
 from gradcheck.errors import RuleError
 from gradcheck.laws.running import Forward, Pulled, Results, moved, run
 from gradcheck.mistakes.context import Context
+from gradcheck.rule import Point
 from gradcheck.tree import Array, Flat, flatten
 from gradcheck.verdict.allowance import precision_of
 
-__all__ = ["apart", "distance", "halved", "name_of", "pulled", "ran"]
+__all__ = ["apart", "distance", "halved", "name_of", "points_of", "pulled", "ran"]
 
 
 def ran(context: Context, flat: Flat | None = None, handed: Mapping[int, Array] | None = None) -> Forward | None:
@@ -36,6 +37,11 @@ def pulled(context: Context, flat: Flat | None = None, cotangent: Any = None, se
     with np.errstate(all="ignore"):
         found = forward.pull(context.point.cotangent if cotangent is None else cotangent, seen)
     return found if isinstance(found, Pulled) else None
+
+
+def points_of(context: Context) -> tuple[Point, ...]:
+    """Give the failing point and one of ordinary size, since where a gradient is 0 little can be seen of it."""
+    return context.point, *(sample.point for sample in context.samples[1:2])
 
 
 def halved(flat: Flat) -> Flat:

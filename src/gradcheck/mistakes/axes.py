@@ -13,7 +13,7 @@ from gradcheck.mistakes.parts import softmax
 from gradcheck.mistakes.setting import Gradient, Setting
 from gradcheck.tree import Array
 
-__all__ = ["MISTAKES", "log_normalised", "normalised"]
+__all__ = ["MISTAKES", "log_normalised", "normalised", "summed_over"]
 
 # A value is a softmax if it is one to about the digits that float32 keeps in any sum of a row.
 _FITS = 1e-4
@@ -59,7 +59,7 @@ def _over(setting: Setting, axis: int | None, *, sums: bool = True) -> Gradient 
     return (cotangent - a * np.sum(cotangent, axis=axis, keepdims=True),)
 
 
-def _summed_over(setting: Setting, axis: int | None) -> Gradient | None:
+def summed_over(setting: Setting, axis: int | None) -> Gradient | None:
     """Keep the softmax, and sum over another axis: this is about rules whose value is a softmax only."""
     return None if setting.parts is not None else _over(setting, axis, sums=False)
 
@@ -90,22 +90,12 @@ MISTAKES = (
             "softmax is taken over the last axis but one, where the forward normalises over the classes",
             _LAST,
         ),
-        Idea(
-            partial(_summed_over, axis=0),
-            "the sum over classes is taken over the rows (axis 0), where the forward normalises each row",
-            _LAST,
-        ),
     ),
     variants(
         "softmax over the whole array",
         Idea(
             partial(_over, axis=None),
             "softmax is taken over the whole array, where the forward normalises each row over the classes",
-            _LAST,
-        ),
-        Idea(
-            partial(_summed_over, axis=None),
-            "the sum over classes is taken over the whole array, where the forward normalises each row",
             _LAST,
         ),
     ),

@@ -18,6 +18,7 @@ from gradcheck.errors import RuleError
 from gradcheck.laws import Breach, ask_once, is_signal
 from gradcheck.mistakes import drawing
 from gradcheck.mistakes.finding import Evidence
+from gradcheck.mistakes.jumps import off_kinks
 from gradcheck.mistakes.setting import Gradient, Sample, Setting
 from gradcheck.mistakes.shapes import CLASSES, ROWS, Reading, readings
 from gradcheck.mistakes.truth import Truth, truth_at
@@ -27,7 +28,7 @@ from gradcheck.verdict import Verdict
 from gradcheck.verdict.allowance import precision_of
 from gradcheck.verdict.outcome import Precision, as_float64
 
-__all__ = ["Context", "Predict"]
+__all__ = ["Context", "Predict", "copied"]
 
 Predict = Callable[[Sample], "Gradient | None"]
 
@@ -51,8 +52,9 @@ class Context:
     verdict : Verdict
         What was found there.
     samples : tuple of Sample
-        The failing point first, if the rule's answer keeps its contract there; then other values at the same sizes,
-        and, where the arguments can be resized, other numbers of rows and classes.
+        The failing point first, if the rule's answer keeps its contract there, or one beside it where it lies on a
+        kink; then other values at the same sizes, and, where the arguments can be resized, other numbers of rows and
+        classes.
     seed : int
         Chooses all further points.
     """
@@ -69,8 +71,10 @@ class Context:
         """Draw the samples of a failure."""
         bare = cls(rule, point, verdict, (), seed)
         here = bare.failing
-        drawn = [bare.drawn(variant) for variant in range(_SAME + _OTHER)] if here else []
-        return replace(bare, samples=tuple(s for s in (here, *drawn) if s is not None))
+        if here is None:
+            return bare
+        drawn = [s for s in map(bare.drawn, range(_SAME + _OTHER)) if s is not None]
+        return replace(bare, samples=(bare._off_kinks(here, drawn), *drawn))
 
     @property
     def breach(self) -> Breach | None:
@@ -135,9 +139,9 @@ class Context:
         Exception
             What the rule raises.
         """
-        args, kwargs = _copied((point.args, point.kwargs))
+        args, kwargs = copied((point.args, point.kwargs))
         with np.errstate(all="ignore"):
-            return self.rule(*args, **kwargs)[1](_copied(point.cotangent))
+            return self.rule(*args, **kwargs)[1](copied(point.cotangent))
 
     def truth(self, point: Point) -> Truth | None:
         """Give the oracles' answer at a point, and the allowance there, for the arrays that the rule answers for."""
@@ -160,7 +164,7 @@ class Context:
         truth = truth_at(self.rule, point, flat, precisions)
         if truth is None or not all(np.all(np.isfinite(a)) for a in truth.allowed):
             return None
-        analytic = tuple(as_float64(a) for _, a in judged)
+        analytic = tuple(as_float64(a.copy()) for _, a in judged)  # the rule may write into it at the next call
         units = tuple(p.unit for p in precisions)
         return Sample(
             self.rule, point, flat, truth.gradient, self._right, analytic, truth.allowed, units, where
@@ -253,6 +257,17 @@ class Context:
             kept = tuple(leaf for leaf in kept if leaf.path in failing.paths)
         return replace(flat, differentiated=kept)
 
+    def _off_kinks(self, failing: Sample, others: Sequence[Sample]) -> Sample:
+        """Step off a kink, where the rule may rightly have chosen another derivative than the oracle, if it can be.
+
+        Where the rule is right everywhere else, the kink is what it is wrong at.
+        """
+        changes = off_kinks(failing, np.random.default_rng(self.seed))
+        beside = None if changes is None else self.sample(failing.moved(changes), "beside the failing point")
+        if beside is None or not any(s.before > 1.0 for s in (beside, *others)):
+            return failing
+        return beside
+
     def _answer(self, point: Point, flat: Flat) -> tuple[Array | None, ...] | None:
         try:
             with np.errstate(all="ignore"):
@@ -283,7 +298,7 @@ class Context:
         """Give a point a cotangent shaped like the forward's value there; None where the forward has none."""
         import jax
 
-        args, kwargs = _copied((point.args, point.kwargs))
+        args, kwargs = copied((point.args, point.kwargs))
         try:
             with np.errstate(all="ignore"):
                 value = jax.tree_util.tree_map(np.asarray, self.rule(*args, **kwargs)[0])
@@ -299,7 +314,8 @@ class Context:
         return replace(point, cotangent=steps)
 
 
-def _copied(tree: Any) -> Any:
+def copied(tree: Any) -> Any:
+    """Copy the arrays of a tree, and leave numbers and all else as they are."""
     import jax
 
     return jax.tree_util.tree_map(lambda a: a.copy() if isinstance(a, np.ndarray) else a, tree)

@@ -105,7 +105,7 @@ def _told_apart(finding: Finding, mistakes: Sequence[Mistake], context: Context)
     known = (finding.name, *finding.alike)
     others = [m for m, _ in _found([m for m in mistakes if not m.general], here) if m.name not in known]
     if not others:
-        return replace(finding, point=context.point, where=context.samples[0].where)
+        return replace(finding, point=context.samples[0].point, where=context.samples[0].where)
     finding = replace(finding, rivals=tuple(m.name for m in others))
     for sample in sorted(context.samples[1:], key=lambda s: sum(g.size for g in s.reference)):
         if sample.before > 1.0 and not _found(others, replace(context, samples=(sample,))):

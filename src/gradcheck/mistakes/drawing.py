@@ -108,11 +108,16 @@ def _others(rng: np.random.Generator, array: Array) -> Array:
 
 
 def relabelled(rng: np.random.Generator, labels: Array, shape: tuple[int, ...], before: int, classes: int) -> Array:
-    """Draw labels. What named no class goes on naming none, as long as one row is left that counts."""
+    """Draw labels. Where some named no class, some go on naming none, but half of them at most.
+
+    With one row left that counts, its label, its softmax and its weight in a mean are those of all.
+    """
     tiled = np.resize(labels, shape) if labels.size else np.zeros(shape, labels.dtype)
     ignored = (tiled < 0) | (tiled >= before)
-    if ignored.size and ignored.all():
-        ignored.flat[-1] = False
+    among = np.flatnonzero(ignored)
+    most = max(ignored.size // 2, min(ignored.size - 1, 1))
+    if len(among) > most:
+        ignored.flat[rng.choice(among, len(among) - most, replace=False)] = False
     return np.where(ignored, tiled, rng.integers(0, classes, shape)).astype(labels.dtype)
 
 

@@ -59,12 +59,18 @@ def _recognise(context: Context) -> Finding | None:
         evidence.append(Evidence(sample.where, sample.before, after))
     worst = max(context.samples, key=lambda sample: sample.before, default=None)
     rows = None if worst is None or not worst.before > 1.0 else _ignored(worst)
-    if rows is None or worst is None or worst.roles.logits is None:
+    if rows is None or worst is None or worst.roles.logits is None or not _elsewhere(context):
         return None
     labels, path = np.asarray(worst.flat.leaves[worst.roles.labels or 0])[rows], worst.paths[worst.roles.logits]
     says = f"rows of {path} whose label is to be ignored ({int(labels.flat[0])}) get a gradient, which must be 0"
     change = f"end with gradient *= ({_name(worst)} != {int(labels.flat[0])})[..., None]"
     return Finding(_NAME, says, change, tuple(evidence), worst.point)
+
+
+def _elsewhere(context: Context) -> bool:
+    """Whether there are such rows at other inputs, and wrong ones: if not, it takes more than a label to be wrong."""
+    others = [sample for sample in context.samples[1:] if _ignored(sample) is not None]
+    return not others or any(sample.before > 1.0 for sample in others)
 
 
 def _set_aside(sample: Sample) -> Gradient:

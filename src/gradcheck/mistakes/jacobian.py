@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from gradcheck.mistakes.axes import log_normalised, normalised
+from gradcheck.mistakes.axes import log_normalised, normalised, summed_over
 from gradcheck.mistakes.making import Idea, one_idea, variants
 from gradcheck.mistakes.onehot import replaced
 from gradcheck.mistakes.parts import softmax
@@ -120,6 +122,16 @@ MISTAKES = (
             _sum_of_one,
             "this is c - a, as if the cotangent c of each row summed to one, which it does for a one-hot row only",
             "multiply the softmax by the sum of the cotangent: c - a * sum(c, axis=-1, keepdims=True)",
+        ),
+        Idea(
+            partial(summed_over, axis=0),
+            "the sum over classes is taken over the rows (axis 0), where the forward normalises each row",
+            _SUBTRACT,
+        ),
+        Idea(
+            partial(summed_over, axis=None),
+            "the sum over classes is taken over the whole array, where the forward normalises each row",
+            _SUBTRACT,
         ),
     ),
     one_idea(

@@ -8,10 +8,10 @@ import numpy as np
 
 from gradcheck.mistakes.context import Context
 from gradcheck.mistakes.finding import Evidence, Finding
+from gradcheck.mistakes.jumps import NEARER, jumps, step
 from gradcheck.mistakes.making import injected
 from gradcheck.mistakes.mistake import Mistake
 from gradcheck.mistakes.setting import Gradient, Sample, Setting
-from gradcheck.mistakes.ties import NEARER, jumps, step
 from gradcheck.rule import Rule
 from gradcheck.tree import Array
 

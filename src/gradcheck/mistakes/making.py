@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.laws import Breach, is_signal
 from gradcheck.laws.structure import structured
-from gradcheck.mistakes.context import Context
+from gradcheck.mistakes.context import Context, copied
 from gradcheck.mistakes.finding import Finding
 from gradcheck.mistakes.mistake import Mistake
 from gradcheck.mistakes.setting import Gradient, Setting
@@ -83,7 +83,7 @@ def injected(rule: Rule, wrong: Wrong) -> Rule:
     """Make a rule that answers with a mistake, in the dtype and structure of its primals, and otherwise as before."""
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Callable[[Any], Any]]:
-        args, kwargs = _copied((args, kwargs))  # laws write over what they handed out
+        args, kwargs = copied((args, kwargs))  # laws write over what they handed out
         out, pullback = rule(*args, **kwargs)
 
         def mutant(cotangent: Any) -> Any:
@@ -113,7 +113,7 @@ def _setting(rule: Rule, point: Point, returned: Any) -> Setting | None:
 
 def _elsewhere(rule: Rule, paths: Sequence[str], point: Point) -> Gradient | None:
     """Ask the rule itself at another point, where that is inside its domain."""
-    args, kwargs, cotangent = _copied((point.args, point.kwargs, point.cotangent))
+    args, kwargs, cotangent = copied((point.args, point.kwargs, point.cotangent))
     try:
         with np.errstate(all="ignore"):
             returned = rule(*args, **kwargs)[1](cotangent)
@@ -145,9 +145,3 @@ def _empty(leaf: Any) -> Array | None:
     """Give an empty leaf the empty cotangent it must have; None to one that the rule declines."""
     array = np.asarray(leaf)
     return None if array.size else np.zeros_like(array)
-
-
-def _copied(tree: Any) -> Any:
-    import jax
-
-    return jax.tree_util.tree_map(lambda a: a.copy() if isinstance(a, np.ndarray) else a, tree)

@@ -37,20 +37,20 @@ def altered(name: str, alter: Altered, setting: Setting) -> Gradient | None:
     if option is None:
         return None
     found = option.at(alter(option.value))
-    if found is None or not all(np.all(np.isfinite(g)) for g in found):
-        return None
-    return found if any(np.any(g) for g in found) else None  # nothing of the gradient is left: no term of it is missing
+    return found if found is not None and all(np.all(np.isfinite(g)) for g in found) else None
 
 
 def first_altered(alterations: Mapping[str, Altered], setting: Setting) -> Gradient | None:
-    """Give the gradient with the first option altered for which that changes anything."""
+    """Give the gradient with the first option at the first value that there is a gradient for, changed or not.
+
+    Whole numbers, such as the label to ignore or a size of blocks, are no matter of degree.
+    """
     for option in options_of(setting):
-        for alter in alterations.values():
-            found = altered(option.name, alter, setting)
-            if found is not None and any(
-                not np.array_equal(a, b) for a, b in zip(found, setting.gradient, strict=True)
-            ):
-                return found
+        for alter in () if isinstance(option.value, int) else alterations.values():
+            if not np.array_equal(alter(option.value), option.value):
+                found = altered(option.name, alter, setting)
+                if found is not None:
+                    return found
     return None
 
 

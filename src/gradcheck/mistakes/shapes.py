@@ -6,7 +6,7 @@ shapes, and whoever draws a point takes the first at which the rule still answer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,11 +54,13 @@ class Reading:
 
 
 def readings(flat: Flat, roles: Roles) -> Iterator[Reading]:
-    """Yield readings of the shapes, the most telling first: logits and labels, layers, equal axes, equal lengths."""
+    """Yield readings of the shapes, the most telling first: by logits, layers, a network, equal axes, equal lengths."""
     arrays = {i: x for i, x in enumerate(flat.leaves) if isinstance(x, np.ndarray)}
     if roles.logits is not None:
         yield _as_logits(arrays, flat.differentiated[roles.logits].index, roles)
     yield _as_layers(arrays)
+    primals = {leaf.index for leaf in flat.differentiated}
+    yield from (_as_network(arrays, primals, across=across) for across in (True, False))
     yield _by_position(arrays)
     yield _by_length(arrays)
 
@@ -98,6 +100,33 @@ def _as_layers(arrays: Mapping[int, Array]) -> Reading:
         lengths.update(zip(named, array.shape, strict=True))
         if array.dtype.kind not in "iub" and array.ndim:
             state = named if array.ndim > 1 or not state else state
+    return Reading(names)
+
+
+def _as_network(arrays: Mapping[int, Array], primals: Collection[int], *, across: bool) -> Reading:
+    """Follow a chain that starts with the data, wherever the parameters stand, and adds a vector to each product.
+
+    ``across`` reads matrices as they are in ``x @ W.T``.
+    """
+    names: dict[int, tuple[str, ...]] = {}
+    lengths: dict[str, int] = {}
+    inner, unbiased = "", list[str]()
+    for index in sorted(arrays, key=lambda index: (index in primals, index)):
+        array = arrays[index]
+        named = tuple(f"{index}.{axis}" for axis in range(array.ndim))
+        added = next((name for name in unbiased if array.shape == (lengths[name],)), None)
+        if index not in primals and array.ndim in (1, 2) and lengths.get(ROWS) in (None, len(array)):
+            named = (ROWS, *named[1:])
+            inner = named[-1] if array.ndim == 2 else inner
+        elif array.ndim == 2 and inner and array.shape[across] == lengths[inner]:
+            outer = named[1 - across]
+            named, inner = ((outer, inner) if across else (inner, outer)), outer
+            unbiased.append(outer)
+        elif added is not None:
+            unbiased.remove(added)
+            named = (added,)
+        names[index] = named
+        lengths.update(zip(named, array.shape, strict=True))
     return Reading(names)
 
 

@@ -50,30 +50,34 @@ def _cached() -> Callable[[Asked, Any], Any]:
 def _recognise(context: Context) -> Finding | None:
     if context.breach is not None and context.breach.law in _OTHERS:
         return None
-    if not _stands_still(context):
+    moves = _truth_alone_moves(context)
+    if moves is None:
         return None
     says = "the gradient does not change with the numbers: it is that of an earlier call with arrays of the same shapes"
     evidence = _of_the_first(context)
-    if evidence is None and context.breach is None:
-        return None  # nothing here tells it from a gradient that is constant by mistake
+    if evidence is None and (context.breach is None or not moves):
+        return None  # nothing here tells it from a gradient that is constant, by mistake or rightly
     if evidence is None:
         evidence = (Evidence("two points of the same shapes", np.inf, 0.0),)
     return Finding(_NAME, says, _CHANGE, evidence, context.point)
 
 
-def _stands_still(context: Context) -> bool:
-    """Whether the answer is the same, bit for bit, at two points of the same shapes where the truth is not."""
-    if len(context.samples) < 2:
-        return False
-    here = context.samples[0]
-    there = next((s for s in context.samples[1:] if _shapes(s) == _shapes(here)), None)
-    other = None if there is None else context.sample(there.moved({}, here.cotangents), there.where)
-    again = context.sample(here.point, here.where)
-    if other is None or again is None:
-        return False
-    still = all(np.array_equal(a, b) for a, b in zip(other.analytic, again.analytic, strict=True))
-    rows = zip(other.reference, again.reference, other.allowed, strict=True)
-    return still and any(np.any(np.abs(a - b) > allowed) for a, b, allowed in rows)
+def _truth_alone_moves(context: Context) -> bool | None:
+    """Whether the truth differs between points of the same shapes; None unless the answer is the same to the bit."""
+    here = context.samples[0] if context.samples else None
+    again = None if here is None else context.sample(here.point, here.where)
+    if here is None or again is None:
+        return None
+    moves = False
+    for there in context.samples[1:]:
+        other = context.sample(there.moved({}, here.cotangents), "") if _shapes(there) == _shapes(here) else None
+        if other is None:
+            continue
+        if not all(np.array_equal(a, b) for a, b in zip(other.analytic, again.analytic, strict=True)):
+            return None
+        rows = zip(other.reference, again.reference, other.allowed, strict=True)
+        moves = moves or any(np.any(np.abs(a - b) > allowed) for a, b, allowed in rows)
+    return moves
 
 
 def _of_the_first(context: Context) -> tuple[Evidence, ...] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from gradcheck.laws.running import Pulled, Results, copies, difference, equal, moved
-from gradcheck.mistakes.asking import distance, halved, pulled, ran
+from gradcheck.mistakes.asking import distance, halved, points_of, pulled, ran
 from gradcheck.mistakes.context import Context
 from gradcheck.mistakes.finding import Evidence, Finding
 from gradcheck.mistakes.mistake import Mistake
@@ -49,9 +49,10 @@ def _added_up() -> Callable[[Asked, Any], Any]:
 
 
 def _recognise(context: Context) -> Finding | None:
-    if context.breach is None or context.breach.law not in LAWS:
+    if context.breach is not None and context.breach.law not in LAWS:
         return None
-    for reading in (_growing, _used_up, _latest, _placed):
+    # numbers come before laws, and a sum that grows is wrong in them as well
+    for reading in (_growing, _used_up, _latest, _placed) if context.breach else (_growing,):
         if reading is not _growing and not _steady(context):
             return None  # what differs from call to call without an order is no state that one could tell
         if (found := reading(context)) is not None:
@@ -80,10 +81,15 @@ def grows(answers: list[Results]) -> bool:
     return not equal(answers[0], answers[1], bits=False)
 
 
+def _thrice(context: Context) -> Iterator[list[Results]]:
+    for point in points_of(context):
+        found = [pulled(context, flatten(context.rule, point), point.cotangent) for _ in range(3)]
+        yield [p.kept for p in found if p is not None]
+
+
 def _growing(context: Context) -> Reading | None:
-    found = [pulled(context) for _ in range(3)]
-    answers = [p.kept for p in found if p is not None]
-    if len(answers) < 3 or not grows(answers):
+    answers = next((a for a in _thrice(context) if len(a) == 3 and grows(a)), None)
+    if answers is None:
         return None
     says = "each call adds its gradient to that of the calls before: asked twice at one point, it has grown by it"
     change = "start from zeros in each call, and let the caller add up"

@@ -9,40 +9,18 @@ import numpy as np
 
 from gradcheck.mistakes.context import Context
 from gradcheck.mistakes.finding import Finding
+from gradcheck.mistakes.jumps import NEARER, jumps, step
 from gradcheck.mistakes.making import injected, named
 from gradcheck.mistakes.mistake import Mistake
 from gradcheck.mistakes.setting import Gradient, Sample, Setting
 from gradcheck.rule import Rule
 from gradcheck.tree import Array
-from gradcheck.verdict.outcome import as_float64
 
-__all__ = ["APART", "JUMP", "MISTAKE", "NEARER", "jumps", "step"]
+__all__ = ["MISTAKE"]
 
 _NAME = "gradient at ties"
-# How far entries are moved off a tie, of the largest: so little that a smooth gradient changes by no more, or by a few
-# times that where it is steep, and so much that no narrow format rounds it away.
-APART = {8: 2.0**-20, 4: 2.0**-12, 2: 2.0**-5}
-# A gradient has jumped if it changes by this part of itself, and by hardly less for a nearer step: where it is zero at
-# a point, a smooth one changes by all of itself.
-JUMP = 2.0**-2
-NEARER = 2.0**-4
 # Each tied entry is asked about by itself.
 _MOST = 24
-
-
-def step(array: Array) -> float:
-    """Give a step that is small for an array, and that its format does not round away."""
-    x = np.abs(as_float64(array))
-    size = float(np.max(x, initial=0.0, where=np.isfinite(x)))
-    return APART.get(array.dtype.itemsize, APART[2]) * (size or 1.0)
-
-
-def jumps(far: Array, near: Array, here: Array) -> Array:
-    """Tell where a gradient has jumped between here and a near step, of which the far one is 16 times as far."""
-    with np.errstate(all="ignore"):
-        change = np.abs(far - here)
-        large = change > JUMP * np.maximum(np.abs(far), np.abs(here))
-        return np.asarray(large & (np.abs(near - here) > 0.5 * change))
 
 
 def _alone(sign: int, setting: Setting) -> Gradient | None:
