@@ -12,9 +12,9 @@ import gradcheck
 
 # A room imports only rooms before it.
 ORDER = (
-    "errors", "domain", "rule", "tree", "layouts", "adapters", "strategies", "oracles", "laws", "verdict", "mistakes",
-    "report", "memory", "observing", "checks", "verification", "mutation", "derivations", "catalogue", "mnist",
-    "targets", "commands", "cli", "plugin", "pytest_plugin",
+    "errors", "extras", "domain", "rule", "tree", "layouts", "adapters", "strategies", "oracles", "laws", "verdict",
+    "mistakes", "report", "memory", "observing", "checks", "verification", "mutation", "derivations", "catalogue",
+    "mnist", "targets", "commands", "cli", "plugin", "pytest_plugin",
 )  # fmt: skip
 ALONE = {"derivations"}  # a customer of the checker that the checker must owe nothing to
 DOORS = {"__init__", "__main__"}  # the public face fetches from every room

@@ -19,7 +19,9 @@ from hypothesis.errors import Unsatisfiable
 
 import gradcheck
 from gradcheck import GradientMismatch, GradientUndecided, InvalidArgument, Outcome, Report, Rule
+from gradcheck.checks import as_cotangent
 from gradcheck.errors import CheckFailed, RuleError
+from gradcheck.laws import OPTIONAL
 
 Array: TypeAlias = Any
 Pull: TypeAlias = Callable[[Array, Array], Array]
@@ -112,6 +114,29 @@ def test_the_report_holds_the_point() -> None:
     np.testing.assert_array_equal(report.point.cotangent, 2 * X)
     assert report.seed == 7
     assert report.origin.name == "sine"
+
+
+def test_the_run_that_shows_the_value_is_judged_too() -> None:
+    runs = 0
+
+    def call(w: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        factor = 2.0 if runs == 1 else 1.0  # from the second run on, all is right
+        return np.sum(w), lambda cotangent: factor * cotangent * np.ones_like(w)
+
+    report = gradcheck.examine(Rule(call, np.sum, "only at first"), np.arange(3.0), without=OPTIONAL)
+    assert report.outcome is Outcome.FAIL
+    assert runs == 1
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (5, 7), (0, 2)])
+def test_a_cotangent_is_drawn_as_by_a_generator_of_its_own(shape: tuple[int, ...]) -> None:
+    rule = Rule(lambda z: (z + 0.0, lambda cotangent: cotangent * 1.0), lambda z: z + 0.0, "identity")
+    z = np.zeros(shape)
+    drawn = as_cotangent(rule, z, None, seed=3)
+    (again,) = as_cotangent(rule, (z,), None, seed=3)
+    np.testing.assert_array_equal(drawn, again)
 
 
 def test_arguments_stay_as_they_were() -> None:

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,11 +14,11 @@ import numpy as np
 
 from gradcheck.adapters import from_loss
 from gradcheck.errors import GradientMismatch, GradientUndecided, InvalidArgument, RuleError
-from gradcheck.laws import as_names, is_signal
+from gradcheck.laws import Forward, run
 from gradcheck.observing import told
 from gradcheck.report import Origin, Report, keep
 from gradcheck.rule import Point, Rule, is_float
-from gradcheck.tree import Array, leaves_of
+from gradcheck.tree import Array, flatten, leaves_of
 from gradcheck.verdict import Outcome, judge
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
 # Cotangents for one check: eighths with mixed signs, so exact in every dtype and short in messages; no zeros, which
 # would hide entries, and never 1, which would hide a rule that ignores its cotangent.
 _COTANGENT_STEPS = np.array([k / 8 for k in range(-16, 17) if k not in (0, 8)])
+
+_KNOWN = 2**12  # of the numbers that cotangents are drawn by, enough for the values of tests
 
 # At how many more points of tests of Hypothesis each gradient is judged in full: at the first few, since a test may
 # draw no others, and nothing says how many it will; and at all from where one has failed, since nothing says whether
@@ -86,8 +88,8 @@ def examine(
     >>> bool(report), report.outcome.value
     (False, 'FAIL')
     """
-    point = _point(rule, args, data, cotangent, seed)
-    return told(report_at(rule, point, seed=seed, without=without))
+    point, runs = _point(rule, args, data, cotangent, seed)
+    return told(report_at(rule, point, seed=seed, without=without, runs=runs))
 
 
 def check(
@@ -124,8 +126,9 @@ def check(
     """
     __tracebackhide__ = True
     given = _under_given()
-    point = _point(rule, args, data, cotangent, seed)
-    report = report_at(rule, point, seed=seed, without=without, thorough=not given or _in_full(rule))
+    point, runs = _point(rule, args, data, cotangent, seed)
+    thorough = not given or _in_full(rule)
+    report = report_at(rule, point, seed=seed, without=without, thorough=thorough, runs=runs)
     if report:
         return told(report)
     if not given:
@@ -140,18 +143,28 @@ def check(
 
 
 def report_at(
-    rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] = (), thorough: bool = True
+    rule: Rule,
+    point: Point,
+    *,
+    seed: int = 0,
+    without: Collection[str] = (),
+    thorough: bool = True,
+    runs: list[Forward] | None = None,
 ) -> Report:
-    """Judge a rule at a point with its cotangent; not ``thorough`` is for one of many points, as in `judge`."""
-    verdict = judge(rule, point, seed=seed, without=as_names(without), thorough=thorough)
+    """Judge a rule at a point with its cotangent; ``thorough`` and ``runs`` are those of `judge`."""
+    verdict = judge(rule, point, seed=seed, without=without, thorough=thorough, runs=runs)
     return Report(Origin.of(rule), point, verdict, seed, rule=rule)
 
 
-def _point(rule: Rule, given: Sequence[Any], data: dict[str, Any], cotangent: Any, seed: int) -> Point:
+def _point(
+    rule: Rule, given: Sequence[Any], data: dict[str, Any], cotangent: Any, seed: int
+) -> tuple[Point, list[Forward]]:
+    """Make a point, and give the run of the rule there that it took."""
     require_rule(rule)
     seed = natural("seed", seed)
     args = as_arguments(rule, given)
-    return Point(args, data, as_cotangent(rule, forward_value(rule, args, data), cotangent, seed))
+    value, forward = _first_run(rule, args, data)
+    return Point(args, data, as_cotangent(rule, value, cotangent, seed)), [forward]
 
 
 def _in_full(rule: Rule) -> bool:
@@ -228,14 +241,20 @@ def as_cotangent(rule: Rule, value: Any, given: Any, seed: int) -> Any:
             )
         return np.ones_like(value)
     if given is None:
-        rng = np.random.default_rng(seed)
-        drawn = partial(_drawn, rng)
-        return drawn(value) if isinstance(value, np.ndarray) else jax.tree_util.tree_map(drawn, value)
+        if isinstance(value, np.ndarray) and value.size <= _KNOWN:
+            return _COTANGENT_STEPS[_known(seed)[: value.size].reshape(value.shape)].astype(value.dtype)
+        return jax.tree_util.tree_map(partial(_drawn, np.random.default_rng(seed)), value)
     cotangent = jax.tree_util.tree_map(np.asarray, _as_array("cotangent", given))
     due, got = (jax.tree_util.tree_map(np.shape, tree) for tree in (value, cotangent))
     if due != got:
         raise InvalidArgument(f"cotangent must be shaped like the value of {rule.name}, {due}, got {got}")
     return jax.tree_util.tree_map(_like, cotangent, value)
+
+
+@lru_cache(maxsize=16)
+def _known(seed: int) -> Array:
+    """Give what `_drawn` begins with: making a generator takes longer than many a rule does."""
+    return np.random.default_rng(seed).integers(0, len(_COTANGENT_STEPS), _KNOWN)
 
 
 def _drawn(rng: np.random.Generator, value: Array) -> Array:
@@ -256,30 +275,34 @@ def _like(cotangent: Array, value: Array) -> Array:
 
 def forward_value(rule: Rule, args: tuple[Any, ...], data: dict[str, Any]) -> Any:
     """Run the rule once to learn the structure of its value, on copies, and refuse values that have no derivative."""
+    return _first_run(rule, args, data)[0]
+
+
+def _first_run(rule: Rule, args: tuple[Any, ...], data: dict[str, Any]) -> tuple[Any, Forward]:
     import jax
 
     try:
-        fresh = jax.tree_util.tree_map(lambda a: a.copy() if isinstance(a, np.ndarray) else a, (args, data))
+        flat = flatten(rule, Point(args, data, None))
     except ValueError as error:
         raise InvalidArgument(
             f"{rule.name}: its arguments hold a dict whose keys cannot be sorted; use strings alone ({error})"
         ) from None
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves_of(fresh)):
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in flat.leaves):
         raise InvalidArgument(f"{rule.name}: an argument is being traced by JAX; check outside of jit, grad and vmap")
     try:
-        out = rule(*fresh[0], **fresh[1])[0]
-    except (InvalidArgument, RuleError):
-        raise
-    except Exception as error:
-        if is_signal(error):
-            raise
+        forward = run(rule, flat)
+    except RuleError as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, (InvalidArgument, RuleError)):
+            raise cause from cause.__cause__
         shown = ", ".join(f"{rule.label(i)} {_described(a)}" for i, a in enumerate(args))
         raise RuleError(
-            f"{rule.name}: the forward raised {type(error).__name__}: {error}\n  called with {shown}"
-        ) from error
-    value = jax.tree_util.tree_map(np.asarray, out)
+            f"{rule.name}: the forward raised {type(cause).__name__}: {cause}\n  called with {shown}"
+        ) from cause
+    bare = isinstance(forward.out, np.ndarray | np.generic)
+    value = forward.value[0] if bare else jax.tree_util.tree_map(np.asarray, forward.out)
     _require_floats(rule, value)
-    return value
+    return value, forward
 
 
 def _require_floats(rule: Rule, value: Any) -> None:

@@ -21,6 +21,7 @@ import ast
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,7 @@ class Domain:
         )
 
 
+@cache
 def rounding_unit(dtype: np.dtype[Any]) -> float:
     """Give the unit round-off of a dtype, half the spacing at one: NumPy's finfo does not know those of ml_dtypes."""
     one = np.ones((), dtype)

@@ -151,6 +151,22 @@ def test_a_tie_is_no_symmetry(grad: Any) -> None:
     assert heard(gradcheck.from_loss(np.max, grad), np.array([2.0, 2.0, 1.0]), cotangent=np.ones(()))[0] is None
 
 
+@pytest.mark.parametrize(
+    ("index", "cotangent"),
+    [
+        (Y, Z),
+        (np.array([2, 2, 2]), Z),  # in any order the same
+        (np.array([2, 0, 1]), np.ones((3, 4))),  # another order, and as many of each
+        (np.array([1]), np.ones((1, 4))),
+        (np.zeros(0, int), np.ones((0, 4))),
+        (np.array(1), np.ones(4)),
+    ],
+    ids=str,
+)
+def test_a_straight_line_has_the_gradient_that_its_data_give(index: Array, cotangent: Array) -> None:
+    assert heard(gradcheck.from_vjp(looked_up, looked_up_vjp, argnums=0), Z, index, cotangent=cotangent)[0] is None
+
+
 # --- mutants ------------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +277,26 @@ def cache_by_shape() -> Rule:
     return gradcheck.from_vjp(lambda x: x * x, lambda x, c: kept.setdefault(x.shape, 2 * x) * c)
 
 
+def looked_up(table: Array, index: Array) -> Array:
+    return table[index]
+
+
+def looked_up_vjp(table: Array, index: Array, cotangent: Array) -> Array:
+    gradient = np.zeros_like(table)
+    np.add.at(gradient, index, cotangent)
+    return gradient
+
+
+def cache_without_the_data() -> Rule:
+    """Straight in the table, so that no other table shows that it answers for the first index of each shape."""
+    kept: dict[tuple[int, ...], Array] = {}
+
+    def vjp(table: Array, index: Array, cotangent: Array) -> Array:
+        return looked_up_vjp(table, kept.setdefault(index.shape, index.copy()), cotangent)
+
+    return gradcheck.from_vjp(looked_up, vjp, argnums=0)
+
+
 def latest_forward() -> Rule:
     saved: dict[str, Array] = {}
 
@@ -313,6 +349,7 @@ MUTANTS = {
     "latest forward": Mutant({"no state"}, latest_forward, (X,)),
     "cache by id": Mutant({"no state"}, cache_by_id, (X,)),
     "cache by shape": Mutant({"moving gradient"}, cache_by_shape, (X,)),
+    "cache without the data": Mutant({"moving gradient"}, cache_without_the_data, (Z, Y), Z),
     "one buffer": Mutant({"fresh results"}, one_buffer, (X,)),
     "cotangent squared": Mutant({"linear"}, pulling(squared_cotangent)),
     "cotangent clipped": Mutant({"linear"}, pulling(clipped_cotangent)),

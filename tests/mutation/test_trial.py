@@ -98,6 +98,20 @@ def test_a_mutant_is_killed_by_what_shows_it() -> None:
         assert killed[0] == by
 
 
+def test_what_raises_is_asked_at_one_point_only() -> None:
+    """A loop without end takes its time at each."""
+    calls = []
+
+    def raising(z: Any) -> Any:
+        calls.append(z)
+        raise ZeroDivisionError
+
+    killed = _check(*[ORDINARY + k for k in range(50)]).kills(_mutant(raising))
+    assert killed is not None
+    assert killed[0] == "raised"
+    assert len(calls) < 10
+
+
 def test_a_survivor_is_shown_at_a_small_point() -> None:
     def only_far_apart(z: Any) -> Any:
         return grad(z) * (1 + (abs(z[0] - z[1]) > 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,16 @@ def test_a_loop_without_end_is_stopped() -> None:
     made = compiled(endless, source_of(endless).text, fuse := Fuse(0.05))  # type: ignore[arg-type]  # plain
     fuse.light()
     with pytest.raises(TooLong, match=r"more than 0\.1 s|more than 0\.0 s"):
+        made(0)
+
+
+def test_a_generator_without_end_is_stopped() -> None:
+    def endless(x: Any) -> Any:
+        return next(n for n in itertools.count(x) if n < x)
+
+    made = compiled(endless, source_of(endless).text, fuse := Fuse(0.05))  # type: ignore[arg-type]  # plain
+    fuse.light()
+    with pytest.raises(TooLong):
         made(0)
 
 

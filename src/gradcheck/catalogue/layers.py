@@ -126,7 +126,10 @@ def _embedding_cases(dtype: str) -> SearchStrategy[Any]:
 
 
 def _normalisation_cases(dtype: str, parameters: int) -> SearchStrategy[Any]:
-    """Draw rows of every regime of logits, as a matrix and with an axis more, and a gain and a bias for them."""
+    """Draw rows of every regime of logits, as a matrix and with an axis more, and a gain and a bias for them.
+
+    A vector like another of one entry is 0 every other time, and a gain of 0 hides what becomes of the rows: there, 1.
+    """
     from hypothesis import strategies as st
 
     from gradcheck import strategies as gst
@@ -136,7 +139,8 @@ def _normalisation_cases(dtype: str, parameters: int) -> SearchStrategy[Any]:
         (x,) = case
         n, d = x.shape
         shaped = st.sampled_from([x, x.reshape(n, 1, d), x.reshape(2, n // 2, d) if n % 2 == 0 else x])
-        vector = gst.like(np.ones(d, dtype)).map(lambda drawn: drawn[0])
+        ones = np.ones(d, dtype)
+        vector = gst.like(ones).map(lambda drawn: drawn[0] if d > 1 or drawn[0].any() else ones)
         return st.tuples(shaped, *[vector] * parameters).map(lambda args: carried(case, args))
 
     return _logits_cases(dtype).flatmap(with_parameters)

@@ -3,7 +3,7 @@
 from gradcheck.laws.breach import Breach
 from gradcheck.laws.journey import rest
 from gradcheck.laws.layouts import left_out
-from gradcheck.laws.running import Pulled, ask_once, is_signal
+from gradcheck.laws.running import Forward, Pulled, ask_once, is_signal, run
 from gradcheck.laws.subject import Answer, Subject
 from gradcheck.laws.symmetry import value_here
 from gradcheck.laws.table import (
@@ -39,6 +39,7 @@ __all__ = [
     "UNFIT",
     "Answer",
     "Breach",
+    "Forward",
     "Law",
     "Pulled",
     "Subject",
@@ -49,6 +50,7 @@ __all__ = [
     "is_signal",
     "left_out",
     "rest",
+    "run",
     "together",
     "value_here",
 ]

@@ -81,7 +81,7 @@ def _alternating(array: Array) -> Array:
 def largest(array: Array, axis: int | None = None) -> Array:
     """Give the power of two that bounds the finite entries of an array or of its rows, and not less than one."""
     sizes = np.abs(array.astype(np.float64))
-    sizes = np.max(sizes, axis=axis, keepdims=axis is not None, initial=1.0, where=np.isfinite(sizes))
+    sizes = sizes.max(axis=axis, keepdims=axis is not None, initial=1.0, where=np.isfinite(sizes))
     with np.errstate(over="ignore"):  # of the largest numbers, the next power of two is infinite
         return np.asarray(np.exp2(np.ceil(np.log2(sizes))))
 
@@ -112,7 +112,7 @@ def _of_size_one(array: Array) -> Array:
     x = array.astype(np.float64)
     sizes = np.abs(x)
     with np.errstate(all="ignore"):
-        rows = np.max(sizes, axis=-1 if x.ndim else None, keepdims=True, initial=0.0, where=np.isfinite(x))
+        rows = sizes.max(axis=-1 if x.ndim else None, keepdims=True, initial=0.0, where=np.isfinite(x))
         return np.asarray(x / np.where(rows > 0, rows, 1.0))
 
 

@@ -9,11 +9,13 @@ import numpy as np
 
 from gradcheck.laws.breach import Breach
 from gradcheck.laws.independent_rows import unmoved
-from gradcheck.laws.noise import apart, noise_at
+from gradcheck.laws.noise import Noise, apart, noise_at, noise_here
 from gradcheck.laws.placing import TURNS, Key, Placed, arrays_of, asked_as_placed, placed
+from gradcheck.laws.running import Results
 from gradcheck.laws.subject import Subject
 from gradcheck.laws.symmetry import at_once, not_one_matrix
 from gradcheck.layouts import LAYOUTS, Layout
+from gradcheck.tree import every
 
 __all__ = ["applies", "broken", "left_out"]
 
@@ -90,7 +92,20 @@ def _placements(subject: Subject) -> Iterator[Placed]:
 
 def _differs(subject: Subject, chosen: Placed) -> str:
     found = asked_as_placed(subject, chosen, {}, subject.cotangents)
-    return found or "" if found is None or isinstance(found, str) else apart(subject, subject.answer.cotangents, found)
+    return found or "" if found is None or isinstance(found, str) else _apart(subject, subject.answer.cotangents, found)
+
+
+def _apart(subject: Subject, expected: Results, found: Results, noise: Noise = noise_here) -> str:
+    """Say where answers to the same numbers are apart: unlike at other numbers, nothing may overflow in one alone."""
+    for leaf, a, b in zip(subject.flat.differentiated, expected, found, strict=True):
+        if a is None or b is None or every(np.isfinite(b)):
+            continue
+        lost = np.argwhere(np.isfinite(a) & ~np.isfinite(b))
+        if len(lost):
+            at = tuple(int(i) for i in lost[0])
+            where = f"{leaf.path}[{', '.join(map(str, at))}]" if at else leaf.path
+            return f"{where} is {float(b[at])} where {float(a[at]):.6g} is due"
+    return apart(subject, expected, found, noise)
 
 
 def _constant_cotangent(subject: Subject) -> str:
@@ -107,4 +122,4 @@ def _constant_cotangent(subject: Subject) -> str:
         return ""
     if isinstance(spread, str):
         return spread
-    return apart(subject, plain, spread, lambda s: noise_at(s, {}, s.cotangent_of(full)))
+    return _apart(subject, plain, spread, lambda s: noise_at(s, {}, s.cotangent_of(full)))

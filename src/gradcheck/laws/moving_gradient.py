@@ -1,10 +1,13 @@
 """Where the forward bends, its gradient changes: it is no value kept from a call at another point.
 
 A cache whose key leaves out the numbers, such as the shape of an array, gives the same answer everywhere. Asked at A, B
-and A again, it is consistent, and where it was filled it is right.
+and A again, it is consistent, and where it was filled it is right. Where the forward is a straight line, as that of an
+embedding is in its table, its slope may still depend on the data.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +15,7 @@ from gradcheck.laws.breach import Breach
 from gradcheck.laws.elsewhere import halved, halved_answer, scaled
 from gradcheck.laws.noise import SAFETY, tiny_of, unit_of
 from gradcheck.laws.running import Results, equal
-from gradcheck.laws.subject import Subject
+from gradcheck.laws.subject import Changes, Subject
 from gradcheck.tree import Array
 
 __all__ = ["applies", "broken"]
@@ -35,33 +38,103 @@ def applies(subject: Subject) -> str | None:
 def broken(subject: Subject) -> Breach | None:
     """Ask on the line from the point to half its primals, and if nothing changes there, see whether the forward bends.
 
-    It must bend by more than the rounding of the rule's own precision, in which far tails of functions are straight.
+    If it does not, ask for data in another order; and if that changes nothing either, see whether the slope does.
     """
-    here = subject.answer.cotangents
-    if not _same(here, subject.recall(halved_answer)) or not _same(here, subject.ask(scaled(subject, 0.75))):
+    if not _unchanged(subject, {}):
         return None
-    along = [_contracted(subject, s) for s in (1.0, 0.875, 0.75, 0.5)]
+    line = _line(subject, {})
+    subject.ratios.append(line.half / line.allowed)
+    if line.bends:
+        return Breach("moving gradient", "half the primals and three quarters of them have bit for bit the gradient of "
+                      "the whole, though the forward is no straight line between: is it kept from another call, under "
+                      "a key such as the shape that leaves out the numbers?")  # fmt: skip
+    turned = _turned(subject)
+    if not turned or not line.straight or not _unchanged(subject, turned):
+        return None
+    other = _line(subject, turned)
+    gap, allowed = abs(line.rise - other.rise), line.allowed + other.allowed
+    subject.ratios.append(gap / allowed)
+    if not other.straight or not gap > allowed:
+        return None
+    return Breach("moving gradient", "with the data in another order, the gradient is bit for bit the same, though the "
+                  f"forward rises by {other.rise:.6g} where it rose by {line.rise:.6g}: is it kept from another call, "
+                  "under a key such as the shape that leaves out the data?")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The forward, contracted with the cotangent, on the line from half the primals (``start``) to all of them.
+
+    ``allowed`` is what rounding may do to a second difference, in the rule's own precision: in that, far tails of
+    functions are straight. All is NaN where the forward has no value.
+    """
+
+    end: float
+    near: float
+    middle: float
+    start: float
+    allowed: float
+
+    @property
+    def rise(self) -> float:
+        """By how much the forward is more at the point."""
+        return self.end - self.start
+
+    @property
+    def half(self) -> float:
+        """The bend over the half of the line that is next to the point."""
+        return abs(self.end - 2 * self.near + self.middle)
+
+    @property
+    def whole(self) -> float:
+        """The bend over the line."""
+        return abs(self.end - 2 * self.middle + self.start)
+
+    @property
+    def bends(self) -> bool:
+        """Whether it bends smoothly, and by more than rounding does."""
+        return self.half > self.allowed and self.half <= _SMOOTH * self.whole
+
+    @property
+    def straight(self) -> bool:
+        """Whether it does not bend but for rounding."""
+        return self.half <= self.allowed and self.whole <= self.allowed
+
+
+def _line(subject: Subject, data: Changes) -> _Line:
+    along = [_contracted(subject, {**data, **scaled(subject, s)}) for s in (1.0, 0.875, 0.75, 0.5)]
     size = max(size for _, size in along)
-    end, near, middle, start = (value for value, _ in along)
-    whole, half = abs(end - 2 * middle + start), abs(end - 2 * near + middle)
     # a second difference adds up four values
     dtypes = [leaf.array.dtype for leaf in subject.flat.differentiated]
     allowed = 4 * SAFETY * max(unit_of(dtype) * size + tiny_of(dtype) for dtype in dtypes)
-    subject.ratios.append(half / allowed)
-    if not half > allowed or half > _SMOOTH * whole:
-        return None
-    return Breach("moving gradient", "half the primals and three quarters of them have bit for bit the gradient of the "
-                  "whole, though the forward is no straight line between: is it kept from another call, under a key "
-                  "such as the shape that leaves out the numbers?")  # fmt: skip
+    end, near, middle, start = (value for value, _ in along)
+    return _Line(end, near, middle, start, allowed)
 
 
-def _same(one: Results, other: Results | None) -> bool:
+def _turned(subject: Subject) -> Changes:
+    """Give all data arrays in another order along their first axis, which leaves labels what they may be."""
+    primals = set(subject.indices)
+    arrays = [(i, x) for i, x in enumerate(subject.flat.leaves) if isinstance(x, np.ndarray) and i not in primals]
+    rolled = {i: np.roll(x, 1, axis=0) for i, x in arrays if x.ndim}
+    return {i: x for i, x in rolled.items() if not np.array_equal(x, subject.flat.leaves[i])}
+
+
+def _unchanged(subject: Subject, data: Changes) -> bool:
+    """Whether these data are answered as the point itself is, and so are half and three quarters of the primals."""
+    here = subject.answer.cotangents
+    if not data:
+        halfway = subject.recall(halved_answer)
+        return _equal(here, halfway) and _equal(here, subject.ask(scaled(subject, 0.75)))
+    return all(_equal(here, subject.ask({**data, **scaled(subject, factor)})) for factor in (1.0, 0.75, 0.5))
+
+
+def _equal(one: Results, other: Results | None) -> bool:
     return other is not None and equal(one, other, bits=True)
 
 
-def _contracted(subject: Subject, factor: float) -> tuple[float, float]:
+def _contracted(subject: Subject, changes: Changes) -> tuple[float, float]:
     """Contract the forward's value with the cotangent; NaN if it has none. Beside it, the size of what rounds there."""
-    values = subject.values(scaled(subject, factor))
+    values = subject.values(changes)
     if values is None:
         return float("nan"), 0.0
     cotangents: list[Array] = [c.astype(np.float64) for c in subject.cotangents]

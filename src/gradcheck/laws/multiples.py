@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.laws.running import Results
 from gradcheck.laws.subject import Subject
-from gradcheck.tree import Array
+from gradcheck.tree import Array, every
 
 __all__ = ["multiple", "scales", "times"]
 
@@ -31,13 +31,13 @@ def _scales(subject: Subject) -> tuple[float, ...]:
     wanted = _NARROW_SCALES if narrow else _SCALES
     if not subject.rule.takes_cotangent:
         return (1.0,) * len(wanted)
-    return tuple(scale if all(_exact(c, scale) for c in subject.cotangents) else 1.0 for scale in wanted)
+    with np.errstate(all="ignore"):
+        return tuple(scale if all(_exact(c, scale) for c in subject.cotangents) else 1.0 for scale in wanted)
 
 
 def _exact(array: Array, scale: float) -> bool:
-    with np.errstate(all="ignore"):
-        factor = array.dtype.type(scale)
-        return bool(((array * factor) / factor == array).all())
+    factor = array.dtype.type(scale)
+    return every((array * factor) / factor == array)
 
 
 def multiple(subject: Subject, scale: float) -> Any:

@@ -24,11 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.domain import rounding_unit as unit_of
 from gradcheck.laws.elsewhere import calm, calm_answer, halved, halved_answer, largest, mixed
 from gradcheck.laws.running import Results, equal
 from gradcheck.laws.subject import Changes, Subject
 from gradcheck.rule import is_float
-from gradcheck.tree import Array, leaves_of
+from gradcheck.tree import Array, every, leaves_of
 
 __all__ = ["SAFETY", "Noise", "apart", "least_noise", "near", "noise_at", "noise_here", "rowmax", "tiny_of", "unit_of"]
 
@@ -40,12 +41,6 @@ Noise = Callable[[Subject], list[Array]]
 SAFETY = 32.0
 _DIRECTIONS = 2
 _ULPS = np.array([-2, -1, 1, 2], dtype=np.int8)
-
-
-@cache
-def unit_of(dtype: np.dtype[Any]) -> float:
-    """Give the unit round-off of a floating-point dtype, those of ml_dtypes included."""
-    return float(np.spacing(np.ones((), dtype))) / 2
 
 
 @cache
@@ -115,7 +110,7 @@ def near(subject: Subject, expected: Results, found: Results, *, calm: bool = Fa
 
 def _within(a: Array, b: Array, noise: Array) -> bool:
     with np.errstate(all="ignore"):
-        return bool((np.abs(a.astype(np.float64) - b) <= SAFETY * noise).all())
+        return every(np.abs(a.astype(np.float64) - b) <= SAFETY * noise)
 
 
 def _largest_primal(subject: Subject) -> float:

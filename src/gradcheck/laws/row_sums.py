@@ -8,7 +8,7 @@ from gradcheck.laws.breach import Breach
 from gradcheck.laws.noise import SAFETY, least_noise
 from gradcheck.laws.subject import Subject
 from gradcheck.laws.symmetry import noise_of_symmetry, not_one_matrix, shifts, smooth
-from gradcheck.tree import Array
+from gradcheck.tree import Array, every
 
 __all__ = ["applies", "broken"]
 
@@ -48,7 +48,7 @@ def _least(subject: Subject) -> bool:
     answer = subject.answer.cotangents
     for calm in (False, True):
         pairs = zip(answer, least_noise(subject, answer, calm=calm), strict=True)
-        if all(r is None or bool((_sums(r, least)[1] <= 1).all()) for r, least in pairs):
+        if all(r is None or every(_sums(r, least)[1] <= 1) for r, least in pairs):
             return True
     return False
 

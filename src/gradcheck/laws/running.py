@@ -84,6 +84,7 @@ class Forward:
     rule: Rule
     flat: Flat
     handed: Mapping[int, Any]
+    out: Any  # as it came
     value: tuple[Array, ...]
     pullback: Pullback
 
@@ -126,7 +127,7 @@ def run(rule: Rule, flat: Flat, handed: Mapping[int, Any] | None = None) -> Forw
         raise RuleError(
             f"{rule.name}: the forward raised {type(error).__name__}: {error}\n  called with {_described(flat)}"
         ) from error
-    return Forward(rule, flat, handed, value, pullback)
+    return Forward(rule, flat, handed, out, value, pullback)
 
 
 def ask_once(rule: Rule, point: Point, flat: Flat) -> Results | None:
@@ -159,9 +160,11 @@ def copies(flat: Flat) -> dict[int, Array]:
 
 def copied(tree: Any) -> Any:
     """Copy every array of a tree."""
+    if isinstance(tree, np.ndarray):  # the common case: no tree, and quickly seen
+        return tree.copy()
     import jax
 
-    return tree.copy() if isinstance(tree, np.ndarray) else jax.tree_util.tree_map(np.array, tree)
+    return jax.tree_util.tree_map(np.array, tree)
 
 
 def overlap(a: Array, b: Array) -> bool:

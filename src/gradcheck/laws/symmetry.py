@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 
+from gradcheck.domain import rounding_unit
 from gradcheck.laws.elsewhere import calm, generic, largest, row_counts, uniform
-from gradcheck.laws.noise import SAFETY, near, noise_here, unit_of
+from gradcheck.laws.noise import SAFETY, near, noise_here
 from gradcheck.laws.placing import asked_as_placed, shared
 from gradcheck.laws.subject import Changes, Subject
-from gradcheck.tree import Array, Leaf
+from gradcheck.tree import Array, Leaf, every
 
 __all__ = [
     "Permutation",
@@ -70,7 +71,7 @@ class Permutation:
         fits = array.ndim > 0 and array.shape[self.axis] == len(self.order)
         return array.take(self.order, self.axis) if fits else array
 
-    @property
+    @cached_property
     def back(self) -> Permutation:
         """The permutation that undoes this one."""
         return Permutation(self.axis, np.argsort(self.order))
@@ -82,6 +83,8 @@ class Permutation:
             return self.of(array)
         names = self.back.order.astype(array.dtype)
         named = (array >= 0) & (array < len(names))
+        if every(named):
+            return np.asarray(names[array])
         return np.where(named, names[np.where(named, array, 0)], array)
 
 
@@ -249,7 +252,8 @@ def alike(subject: Subject, expected: Sequence[Array] | None, found: Sequence[Ar
         return False
     pairs = list(zip(expected, found, strict=True))
     with np.errstate(all="ignore"):
-        if all((np.abs(e - f) <= SAFETY * unit_of(e.dtype) * np.minimum(np.abs(e), np.abs(f))).all() for e, f in pairs):
+        least = [SAFETY * rounding_unit(e.dtype) * np.minimum(np.abs(e), np.abs(f)) for e, f in pairs]
+        if all(every(np.abs(e - f) <= r) for (e, f), r in zip(pairs, least, strict=True)):
             return True
     return all(np.all(np.abs(e - f) <= r) for (e, f), r in zip(pairs, subject.recall(resolution), strict=True))
 
@@ -271,7 +275,7 @@ def resolution(subject: Subject) -> list[float]:
         if near is not None:
             scatter = [max(s, _size(a - b)) for s, a, b in zip(scatter, here, near, strict=True)]
     sizes = [max(_size(v[k]) for v in values) for k in range(len(here))]
-    units = [unit_of(v.dtype) for v in here]
+    units = [rounding_unit(v.dtype) for v in here]
     return [SAFETY * (s + u * size) for s, u, size in zip(scatter, units, sizes, strict=True)]
 
 

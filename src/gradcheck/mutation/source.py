@@ -198,6 +198,12 @@ class _Bare(ast.NodeTransformer):
         """Let every round ask the fuse."""
         return self._fused(node)
 
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        """Let every round ask the fuse, whose answer is None."""
+        self.generic_visit(node)
+        node.ifs.insert(0, ast.UnaryOp(ast.Not(), _asking().value))
+        return node
+
     def _fused(self, node: ast.For | ast.While) -> ast.AST:
         self.generic_visit(node)
         node.body.insert(0, _asking())

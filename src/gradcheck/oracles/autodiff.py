@@ -28,6 +28,7 @@ _RUNS = 8
 _REACH = 4.0
 # Quartered so often, a length is 2^-52 of what it was: below that, no difference has a digit.
 _SHORTENINGS = 26
+_EXPONENTIAL = frozenset({"exp", "exp2", "expm1", "log", "log1p", "log2", "logistic", "pow", "tanh"})
 
 
 class Moved(Exception):
@@ -76,6 +77,11 @@ class Autodiff:
         if not all(np.array_equal(a, b, equal_nan=True) for a, b in pairs):
             raise Moved
         return trace
+
+    @property
+    def exponential(self) -> bool:
+        """Whether the program takes an exponential or a logarithm."""
+        return not _EXPONENTIAL.isdisjoint(step.name for step in self.plan.steps)
 
     @cached_property
     def spread(self) -> tuple[Array, ...]:

@@ -31,6 +31,7 @@ checks of the corpus in float64, 0.34 of ``R + rowmax R`` in float32 (a distilla
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ NARROW = 2.0**-12
 FLOAT64 = Precision("float64", 2.0**-53, 2.0**-1022)
 
 
+@cache
 def precision_of(dtype: np.dtype[Any]) -> Precision:
     """Give the precision of a floating-point dtype, those of ml_dtypes included.
 

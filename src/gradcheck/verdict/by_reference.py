@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gradcheck.oracles.program import jaxpr
+from gradcheck.tree import every
 from gradcheck.verdict.allowance import NARROW
 from gradcheck.verdict.case import Case
 from gradcheck.verdict.compare import compare, in_full
 from gradcheck.verdict.conclude import conclude
 from gradcheck.verdict.contradiction import confirmed, outvoted
-from gradcheck.verdict.directions import Slope, at_a_glance, consistent, directions, slopes
+from gradcheck.verdict.directions import Slope, at_a_glance, consistent, direction_of, directions, slopes
 from gradcheck.verdict.evidence import LARGE, Evidence
 from gradcheck.verdict.kinks import ON_A_KINK, across_kinks
 from gradcheck.verdict.outcome import Discrepancy, Outcome, Verdict, Vote
@@ -63,7 +64,7 @@ def _seen(case: Case, evidence: Evidence) -> list[Slope]:
     gradient = evidence.autodiff.gradient
     if case.thorough:  # drawn one after the other
         return [at_a_glance(case.contraction, v, gradient) for v in directions(case.contraction, case.seed)]
-    (vector,) = directions(case.contraction, case.seed, count=1)
+    vector = direction_of(case.contraction, case.seed)
     pairs = zip(map(evidence.magnitude, range(len(case.analytic))), case.contraction.split(vector), strict=True)
     summands = sum(float(np.vdot(m, np.abs(v))) for m, v in pairs)
     return [at_a_glance(case.contraction, vector, gradient, summands)]
@@ -98,7 +99,7 @@ def _each(way: Callable[..., Discrepancy], case: Case, evidence: Evidence) -> tu
 
 
 def _any_wrong(compared: Sequence[Discrepancy]) -> bool:
-    return any(np.any(d.wrong) for d in compared)
+    return not all(every(~d.wrong) for d in compared)
 
 
 def _doubts(evidence: Evidence, compared: Sequence[Discrepancy]) -> list[str]:
@@ -109,7 +110,7 @@ def _doubts(evidence: Evidence, compared: Sequence[Discrepancy]) -> list[str]:
             notes.append(_NOT_RESOLVED.format(lost, d.reference.size, d.path))
         if d.at_a_glance:
             continue
-        if np.any(d.unknown) and not np.all(evidence.linear(slot)):
+        if not every(~d.unknown) and not np.all(evidence.linear(slot)):
             notes.append(_NOT_LINEAR)
         if d.precision.unit > NARROW and isinstance(evidence.balls, str):
             notes.append(_SAMPLED.format(d.precision.name, evidence.balls))

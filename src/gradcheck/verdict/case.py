@@ -42,7 +42,7 @@ class Case:
         rule, point, whole = subject.rule, subject.point, subject.flat
         pairs = zip(whole.differentiated, subject.answer.cotangents, strict=True)
         judged = [(leaf, c) for leaf, c in pairs if c is not None and leaf.array.size]
-        flat = replace(whole, differentiated=tuple(leaf for leaf, _ in judged))
+        flat = Flat(whole.tree, whole.leaves, tuple(leaf for leaf, _ in judged))
         return cls(
             rule,
             point,

@@ -15,7 +15,7 @@ from itertools import islice
 import numpy as np
 
 from gradcheck.oracles.autodiff import Moved
-from gradcheck.tree import Array
+from gradcheck.tree import Array, every
 from gradcheck.verdict.allowance import FEW, FLOAT64, NARROW, at_a_glance, few_roundings
 from gradcheck.verdict.evidence import Evidence, Known
 from gradcheck.verdict.outcome import Discrepancy, Grade, Precision
@@ -78,7 +78,7 @@ def _glance(path: str, analytic: Array, evidence: Evidence, slot: int, precision
         return None
     for entry in _one_by_one(evidence, slot, precision):
         entrywise = difference <= entry
-        if np.all(entrywise):
+        if every(entrywise):
             break
     grade = np.where(entrywise, np.int8(Grade.ENTRY_WISE), np.int8(Grade.NORM_WISE))
     limit = partial(_limit, evidence, slot, precision)
@@ -91,7 +91,7 @@ def _kept(difference: Array, evidence: Evidence, slot: int, precision: Precision
     if narrow is None:
         return None
     sizes = np.abs(evidence.autodiff.gradient[slot])
-    if np.any(sizes > narrow):
+    if not every(~(sizes > narrow)):
         return narrow
     # No entry is wrong, since whatever else is known allows a row no less. Is any resolved? In a saturated row, one
     # that is accurate by itself. In narrow types that takes the enclosure, in which errors are looked for that all
@@ -126,7 +126,7 @@ def _one_by_one(evidence: Evidence, slot: int, precision: Precision) -> Iterator
 
 def _within(difference: Array, allowed: Array) -> bool:
     """Whether no entry is off by more; NaN, of whatever it is, is no agreement."""
-    return bool(np.all(difference <= allowed) and np.all(np.isfinite(allowed)))
+    return every(difference <= allowed) and every(np.isfinite(allowed))
 
 
 def _limit(evidence: Evidence, slot: int, precision: Precision) -> Array:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from gradcheck.tree import every
 from gradcheck.verdict.outcome import Discrepancy, Outcome, Verdict, Vote
 
 __all__ = ["conclude"]
@@ -14,7 +13,7 @@ __all__ = ["conclude"]
 
 def conclude(discrepancies: Sequence[Discrepancy], votes: Sequence[Vote], notes: Sequence[str] = ()) -> Verdict:
     """Conclude where no entry is wrong: PASS, unless something could not be judged or nothing was resolved."""
-    unknown = [d.path for d in discrepancies if np.any(d.unknown)]
+    unknown = [d.path for d in discrepancies if not every(~d.unknown)]
     vacuous = [d.path for d in discrepancies if d.vacuous]
     evidence: dict[str, Any] = {
         "discrepancies": tuple(discrepancies),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -23,6 +24,7 @@ __all__ = [
     "consistent",
     "coordinate",
     "difference",
+    "direction_of",
     "directions",
     "on_one_piece",
     "slopes",
@@ -48,6 +50,8 @@ _ORDER = 5
 _BALANCED = 1.5
 # The components of a direction are multiples of it up to 1: exact in every dtype and short in messages.
 _STEP = 1 / 8
+# Components that directions of tests are cut out of: twice as many as the largest of those has.
+_KEPT = 2**13
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +69,10 @@ class Slope:
         """
         if not self.estimate.known:
             return None
-        with np.errstate(all="ignore"):
-            doubt = sum(map(_weighted, errors, self.direction))
-            away = abs(self.along(gradient) - float(self.estimate.value))
-        if not np.isfinite(doubt):
+        doubt = sum(float(np.vdot(e, np.abs(v))) for e, v in zip(errors, self.direction, strict=True))
+        if not math.isfinite(doubt):
             return None
+        away = abs(self.along(gradient) - float(self.estimate.value))
         within = bool(away <= float(self.estimate.error) + doubt)
         return None if self.estimate.kink and not within else within
 
@@ -84,12 +87,6 @@ class Slope:
     def along(self, gradient: Sequence[Array]) -> float:
         """Give the slope that a gradient has along the direction."""
         return _along(gradient, self.direction)
-
-
-def _weighted(errors: Array, direction: Array) -> float:
-    sizes = np.abs(direction).astype(np.float64, copy=False)
-    sizes *= errors
-    return float(np.sum(sizes))
 
 
 def _along(gradient: Sequence[Array], direction: Sequence[Array]) -> float:
@@ -112,6 +109,22 @@ def directions(contraction: Contraction, seed: int, count: int = _COUNT) -> Iter
         drawn = _drawn(rng, contraction.size)
         whole = contraction.flat.heavy and contraction.room is None
         yield drawn if whole else contraction.direction(drawn * _STEP)
+
+
+def direction_of(contraction: Contraction, seed: int) -> Array:
+    """Give one direction, that of a seed: a piece of what is kept, since making a generator takes longer than that."""
+    if 2 * contraction.size > _KEPT:
+        (found,) = directions(contraction, seed, count=1)
+        return found
+    start = seed % (_KEPT - contraction.size)
+    return contraction.direction(_kept()[start : start + contraction.size])
+
+
+@cache
+def _kept() -> Array:
+    kept = _drawn(np.random.default_rng(0), _KEPT) * _STEP
+    kept.flags.writeable = False
+    return kept
 
 
 def _drawn(rng: np.random.Generator, size: int) -> Array:
@@ -171,10 +184,9 @@ def _balanced_step(contraction: Contraction) -> float:
 
 
 def _central(contraction: Contraction, line: Line, step: float) -> float:
-    with np.errstate(all="ignore"):
-        point = line.at(step)
-        ahead = contraction(point)
-        return float((ahead - contraction(line.at(-step, point))) / (2 * step))
+    point = line.at(step)
+    ahead = float(contraction(point))
+    return (ahead - float(contraction(line.at(-step, point)))) / (2 * step)
 
 
 def difference(contraction: Contraction, vector: Array) -> Estimate:

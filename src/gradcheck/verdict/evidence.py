@@ -17,7 +17,7 @@ import numpy as np
 from gradcheck.oracles.autodiff import Autodiff
 from gradcheck.oracles.balls import Balls, Enclosure, Unenclosable
 from gradcheck.oracles.program.plan import PERTURBATION
-from gradcheck.tree import Array
+from gradcheck.tree import Array, every
 from gradcheck.verdict.allowance import FLOAT64, at_a_glance, enclosed, sampled
 from gradcheck.verdict.outcome import Precision, rowmax
 
@@ -94,8 +94,11 @@ class Evidence:
         reference, magnitude = self.autodiff.value[index], self.autodiff.magnitude[index]
         with np.errstate(all="ignore"):
             difference = np.abs(value - reference)
+            near = difference <= at_a_glance(magnitude, precision)
+            if every(near):
+                return True
             same = (value == reference) | (np.isnan(value) & np.isnan(reference))
-            if np.all((difference <= at_a_glance(magnitude, precision)) | same):
+            if np.all(near | same):
                 return True
             _, row = sampled(magnitude, self.spreads[index], precision)
             return bool(np.all((difference <= 2 * row) | same))

@@ -15,6 +15,7 @@ from gradcheck.laws import (
     OFF,
     PREREQUISITES,
     PRIMAL,
+    Forward,
     Subject,
     as_names,
     hear,
@@ -26,7 +27,7 @@ from gradcheck.oracles.autodiff import Autodiff, Moved, differentiate
 from gradcheck.oracles.program import jaxpr
 from gradcheck.oracles.reference import candidates
 from gradcheck.rule import Point, Rule
-from gradcheck.tree import Array, flatten
+from gradcheck.tree import Array, every, flatten
 from gradcheck.verdict.by_reference import by_reference
 from gradcheck.verdict.case import Case
 from gradcheck.verdict.compare import value_agrees
@@ -48,7 +49,15 @@ _MOVED = (
 _NOT_AGAIN = "judged once more at this point, by more laws, it passed: the answer may depend on earlier calls"
 
 
-def judge(rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] = (), thorough: bool = True) -> Verdict:
+def judge(
+    rule: Rule,
+    point: Point,
+    *,
+    seed: int = 0,
+    without: Collection[str] = (),
+    thorough: bool = True,
+    runs: list[Forward] | None = None,
+) -> Verdict:
     """Judge a rule at one point.
 
     First come the laws without which no number means anything, then the numbers, then, unless those are wrong (a
@@ -67,6 +76,9 @@ def judge(rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] =
     thorough : bool
         False for one of many points, which share out what takes long: each asks half of the laws, in a few layouts, and
         looks along one direction. Where it fails, it is judged in full, so that what is wrong is called by its name.
+    runs : list of Forward
+        A run of the rule there, if one has been made already. It is taken out of the list, and let go of where it is
+        large.
 
     Raises
     ------
@@ -76,16 +88,16 @@ def judge(rule: Rule, point: Point, *, seed: int = 0, without: Collection[str] =
         If the rule's forward raises.
     """
     off = as_names(without)
-    verdict = _judged(rule, point, seed, off, thorough=thorough)
+    flat = runs[0].flat if runs else flatten(rule, point)
+    verdict = _judged(Subject(rule, point, flat, thorough, runs=runs or []), seed, off)
     if verdict.outcome is Outcome.FAIL and not thorough:
-        in_full = _judged(rule, point, seed, off, thorough=True)
+        in_full = _judged(Subject(rule, point, flat), seed, off)
         again = in_full.outcome is Outcome.FAIL
         return in_full if again else replace(verdict, notes=(*verdict.notes, _NOT_AGAIN))
     return verdict
 
 
-def _judged(rule: Rule, point: Point, seed: int, off: frozenset[str], *, thorough: bool) -> Verdict:
-    subject = Subject(rule, point, flatten(rule, point), thorough)
+def _judged(subject: Subject, seed: int, off: frozenset[str]) -> Verdict:
     breach, heard = hear(PREREQUISITES, subject, off)
     said = dict.fromkeys(sorted(off), OFF) | heard
     if breach:
@@ -111,7 +123,7 @@ def _by_numbers(case: Case, subject: Subject, primal: bool) -> Verdict:
     if not case.flat.differentiated:
         return Verdict(Outcome.PASS, "there are no entries to differentiate by at this point")
     value = _value(case)
-    if not all(np.all(np.isfinite(v)) for v in value):
+    if not all(every(np.isfinite(v)) for v in value):
         return Verdict(Outcome.UNDECIDED, _NOT_FINITE)
     if all(v.dtype.kind == "f" for v in value):
         subject.remember(value_here, value)  # laws ask for it too
@@ -120,7 +132,7 @@ def _by_numbers(case: Case, subject: Subject, primal: bool) -> Verdict:
     if primal and (breach := other_value(case, value, answered, reference)):
         return Verdict(Outcome.FAIL, breach.text, breach=breach)
     verdict = without_reference(case, abstentions) if reference is None else by_reference(case, reference)
-    if verdict.outcome is Outcome.PASS and not all(np.all(np.isfinite(v)) for v in answered):
+    if verdict.outcome is Outcome.PASS and not all(every(np.isfinite(v)) for v in answered):
         narrow = f"the rule's value is not finite in {case.coarsest.name}, though the forward is in float64"
         verdict = replace(verdict, outcome=Outcome.UNDECIDED, reason=f"{narrow}: {_NOT_FINITE.partition(': ')[2]}")
     declined = [f"not judged, since the rule returns None for it: {path}" for path in case.declined()]
@@ -148,7 +160,7 @@ def _reference(case: Case, value: Sequence[Array]) -> tuple[Evidence | None, lis
         evidence = Evidence(found)
         if not all(value_agrees(v, evidence, i, case.coarsest) for i, v in enumerate(value)):
             abstentions.append(Vote("autodiff", None, f"{label} has another value here: {_unequal(value, found)}"))
-        elif not all(np.all(np.isfinite(g)) for g in found.gradient):
+        elif not all(every(np.isfinite(g)) for g in found.gradient):
             abstentions.append(Vote("autodiff", None, f"JAX's derivative of {label} is not finite here"))
         else:
             return evidence, []

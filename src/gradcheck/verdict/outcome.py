@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from gradcheck.laws import Breach
-from gradcheck.tree import Array
+from gradcheck.tree import Array, every
 
 __all__ = ["Discrepancy", "Grade", "Outcome", "Precision", "Verdict", "Vote", "as_float64", "rowmax"]
+
+
+# Below so many entries a copy costs less than NumPy takes to make a view that repeats them.
+_SPREAD = 2**10
 
 
 class Outcome(enum.Enum):
@@ -95,12 +99,12 @@ class Discrepancy:
     @cached_property
     def wrong(self) -> Array:
         """Entries that are wrong."""
-        return np.asarray(self.grade == Grade.WRONG)
+        return np.asarray(self.grade == int(Grade.WRONG))  # NumPy is slow to see what an enum is
 
     @cached_property
     def unknown(self) -> Array:
         """Entries that nothing could judge."""
-        return np.asarray(self.grade == Grade.UNKNOWN)
+        return np.asarray(self.grade == int(Grade.UNKNOWN))
 
     @cached_property
     def resolved(self) -> Array:
@@ -116,7 +120,7 @@ class Discrepancy:
     @cached_property
     def vacuous(self) -> bool:
         """Whether no entry is resolved although the truth is not zero: agreement here would mean nothing."""
-        return not bool(np.any(self.resolved)) and bool(np.any(self.nonzero))
+        return every(~self.resolved) and not every(~self.nonzero)
 
     @cached_property
     def seen(self) -> float:
@@ -211,7 +215,12 @@ class Verdict:
 
 def rowmax(x: Array, factor: float = 1.0) -> Array:
     """Spread the largest entry of each row (along the last axis), times a factor, over the row."""
-    return np.broadcast_to(factor * x.max(axis=-1, keepdims=True), x.shape) if x.ndim and x.size else factor * x
+    if not x.ndim or not x.size:
+        return factor * x
+    largest = x.max(axis=-1, keepdims=True)
+    if x.size > _SPREAD:
+        return np.broadcast_to(factor * largest, x.shape)
+    return np.asarray(np.multiply(largest, factor, out=np.empty(x.shape)))
 
 
 def as_float64(array: Any) -> Array:

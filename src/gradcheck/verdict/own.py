@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,6 +25,7 @@ from gradcheck.verdict.conclude import conclude
 from gradcheck.verdict.directions import at_a_glance, consistent, directions
 from gradcheck.verdict.kinks import ON_A_KINK, across_kinks
 from gradcheck.verdict.outcome import Discrepancy, Outcome, Precision, Verdict, Vote, rowmax
+from gradcheck.verdict.rounding import OWN_ROUNDING, own_rounding
 from gradcheck.verdict.systematic import systematic
 
 __all__ = ["OWN_FORWARD", "by_own_forward", "seconds"]
@@ -127,6 +129,10 @@ def _judged(case: Case, before: Sequence[Vote]) -> Verdict | Vote:
     )
     evidence: dict[str, Any] = {"discrepancies": compared, "votes": votes, "notes": (_NOTE,)}
     if wrong:
+        with suppress(Unserved):  # close by, it may not be
+            rounded = own_rounding(case, compared, known.own)
+            if rounded is not None:
+                return conclude(rounded, votes, [_NOTE, OWN_ROUNDING])
         across = across_kinks(compared, known)
         if across is not None:
             return conclude(across, votes, [_NOTE, ON_A_KINK])

@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
-from gradcheck.oracles.autodiff import Autodiff
 from gradcheck.tree import Array, Flat
 from gradcheck.verdict.allowance import NARROW, SAFETY
 from gradcheck.verdict.case import Case
@@ -32,7 +32,6 @@ from gradcheck.verdict.outcome import Discrepancy, Grade, rowmax
 __all__ = ["OWN_ROUNDING", "own_rounding"]
 
 OWN_ROUNDING = "the rule loses digits here: its error is of the size that rounding its own intermediate values has"
-_EXPONENTIAL = frozenset({"exp", "exp2", "expm1", "log", "log1p", "log2", "logistic", "pow", "tanh"})
 
 # Neighbours are a relative 2^-10 away, at most an eighth, and at least a few ulps. A few ulps alone would not do in
 # float64: inputs that move along the grid of their own ulps carry a rounding error with them unchanged, and where one
@@ -48,7 +47,25 @@ _ULPS = 4.0
 _STUDENT = 6.0
 
 
-def own_rounding(case: Case, compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[Discrepancy, ...] | None:
+class Reference(Protocol):
+    """A derivative that can be asked for at inputs close by."""
+
+    @property
+    def gradient(self) -> tuple[Array, ...]:
+        """Give it at the point itself."""
+
+    @property
+    def exponential(self) -> bool:
+        """Whether an exponential or a logarithm is taken."""
+
+    def at(self, flat: Flat) -> tuple[Array, ...]:
+        """Give it elsewhere."""
+
+    def magnitude_at(self, flat: Flat) -> tuple[Array, ...]:
+        """Give the size of its summands elsewhere."""
+
+
+def own_rounding(case: Case, compared: Sequence[Discrepancy], reference: Reference) -> tuple[Discrepancy, ...] | None:
     """Regrade the wrong entries if all of them are off by the rule's own rounding.
 
     Parameters
@@ -57,8 +74,8 @@ def own_rounding(case: Case, compared: Sequence[Discrepancy], reference: Autodif
         The rule and the point.
     compared : sequence of Discrepancy
         The comparison in which entries are wrong.
-    reference : Autodiff
-        What it was compared with.
+    reference : Reference
+        What it was compared with: autodiff of a reference, or the forward itself in balls.
 
     Returns
     -------
@@ -94,15 +111,14 @@ def _regraded(d: Discrepancy, band: Array) -> Discrepancy:
     )
 
 
-def _roundings(case: Case, compared: Sequence[Discrepancy], reference: Autodiff) -> tuple[list[Array], list[Array]]:
+def _roundings(case: Case, compared: Sequence[Discrepancy], reference: Reference) -> tuple[list[Array], list[Array]]:
     """Give for each entry what one rounding explains, and what many do that scatter: see the top of this module."""
-    exponential = bool(_EXPONENTIAL.intersection(step.name for step in reference.plan.steps))
     pairs = zip(case.flat.differentiated, reference.gradient, strict=True)
     largest = max((_largest(leaf.array, g) for leaf, g in pairs), default=0.0)
     weight = max((float(np.max(np.abs(c), initial=0.0)) for c in case.contraction.cotangents), default=0.0)
     once, often = [], []
     for d, small in zip(compared, _saturated(case.flat, compared, reference), strict=True):
-        ulp = 2 * d.precision.unit * exponential
+        ulp = 2 * d.precision.unit * reference.exponential
         exponent = ulp * largest * rowmax(d.summands)
         # a single rounding that is not asked to scatter may not explain what is as large as the row itself, which in a
         # narrow type is no more than the limit has in it already
@@ -112,7 +128,7 @@ def _roundings(case: Case, compared: Sequence[Discrepancy], reference: Autodiff)
     return once, often
 
 
-def _saturated(flat: Flat, compared: Sequence[Discrepancy], reference: Autodiff) -> list[Array]:
+def _saturated(flat: Flat, compared: Sequence[Discrepancy], reference: Reference) -> list[Array]:
     """Tell the rows that may be off by the rounding of 1 without a summand of that size.
 
     In a narrow type an ulp of 1 is percents of a gradient that a mean has divided, so there it is granted to those rows

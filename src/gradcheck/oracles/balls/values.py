@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.errors import MissingExtra
+from gradcheck.extras import import_extra
 
 if TYPE_CHECKING:
     from flint import arb
@@ -51,9 +52,9 @@ class Unenclosable(Exception):
 def require_flint() -> None:
     """Raise `Unenclosable`, with the command that mends it, where python-flint cannot be imported."""
     try:
-        import flint  # noqa: F401  # only whether it is there
-    except ImportError as error:
-        raise Unenclosable(str(MissingExtra("ball arithmetic", "python-flint", "exact"))) from error
+        import_extra("flint", "ball arithmetic", "python-flint", "exact")
+    except MissingExtra as error:
+        raise Unenclosable(str(error)) from error
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Contraction:
         self.leaves = flat.differentiated
         self.flat = Flat(flat.tree, tuple(in_float64(flat.leaves)), flat.differentiated)
         self._pieces = tuple(np.asarray(self.flat.leaves[leaf.index]).ravel() for leaf in self.leaves)
-        ends = np.cumsum([0, *map(len, self._pieces)]).tolist()
+        ends = [0, *accumulate(map(len, self._pieces))]
         self.size: int = ends[-1]
         # where each leaf lies in a vector, and its shape
         self._places = [
@@ -155,8 +155,7 @@ class Contraction:
         of a teacher at theirs. What it absorbs so (log(1 + exp(-50)) is exactly 0) leaves no trace in its values, so it
         cannot be measured there.
         """
-        with np.errstate(all="ignore"):
-            summed = sum(float(np.sum(np.abs(c * v))) for c, v in zip(self.cotangents, self.here, strict=True))
+        summed = sum(float(np.vdot(np.abs(c), np.abs(v))) for c, v in zip(self.cotangents, self.here, strict=True))
         floats = [np.asarray(x) for x in self.flat.leaves if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
         size = max([1.0, *map(largest, floats)])
         return self.unit * max(summed, size * sum(float(np.sum(np.abs(c))) for c in self.cotangents))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import InvalidArgument
+from gradcheck.tree import every
 
 __all__ = ["Estimate", "FloatArray"]
 
@@ -62,7 +63,7 @@ class Estimate:
                 f"{self.oracle}: the error has shape {self.error.shape} where the value has {self.value.shape}; "
                 "give one error per entry"
             )
-        if (self.error < 0).any():
+        if not every(~(self.error < 0)):
             raise InvalidArgument(f"{self.oracle}: an error of {self.error.min():g} bounds nothing; give its size")
 
     @classmethod
@@ -73,4 +74,4 @@ class Estimate:
     @property
     def known(self) -> bool:
         """Whether every entry has a finite error."""
-        return bool(np.isfinite(self.error).all())
+        return every(np.isfinite(self.error))

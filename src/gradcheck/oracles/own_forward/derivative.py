@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.errors import MissingExtra
+from gradcheck.extras import import_extra
 from gradcheck.oracles.balls.values import precision, radii, to_floats
 from gradcheck.oracles.own_forward.program import POINT_BITS, Program, Run, enclosed, perturbed, points, stirred
 from gradcheck.oracles.own_forward.tape import MOST_OPERATIONS, Answer, MoreBits, Unserved
@@ -42,6 +43,8 @@ _OF_SUMMANDS = 2.0**-100
 # As in the perturbed programs of JAX: above the rounding of float64, with a negligible square; eight runs.
 _PERTURBATION = 2.0**-40
 _RUNS = 8
+# NumPy computes a power to an ulp without rounding an exponent, so it is none of these.
+_EXPONENTIAL = frozenset({"exp", "exp2", "expit", "expm1", "log", "log10", "log1p", "log2", "tanh"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,8 @@ class OwnDerivative:
         The working precision that settled it.
     answers : tuple
         How the forward's comparisons came out, in their order; all further runs follow them.
+    exponential : bool
+        Whether the forward takes an exponential or a logarithm.
     """
 
     value: tuple[Array, ...]
@@ -69,7 +74,16 @@ class OwnDerivative:
     magnitude: tuple[Array, ...]
     bits: int
     answers: tuple[Answer, ...]
+    exponential: bool
     program: Program
+
+    def at(self, flat: Flat) -> tuple[Array, ...]:
+        """Give the gradient at another point of the same shapes; raises `Unserved` where it cannot."""
+        return differentiate(self.program.forward, flat, self.program.cotangents).gradient
+
+    def magnitude_at(self, flat: Flat) -> tuple[Array, ...]:
+        """Give the size of the summands of the gradient at another point of the same shapes."""
+        return differentiate(self.program.forward, flat, self.program.cotangents).magnitude
 
     def radius(self, bits: int) -> tuple[Array, ...]:
         """Give the radius of each entry computed with ``bits`` bits from inputs half an ulp wide.
@@ -138,10 +152,9 @@ def differentiate(forward: Callable[..., Any], flat: Flat, cotangents: Sequence[
     """
     _require_size(flat)
     try:
-        import flint  # noqa: F401  # only whether it is there
-    except ImportError as error:
-        missing = MissingExtra("the exact derivative of a NumPy forward", "python-flint", "exact")
-        raise Unserved(str(missing)) from error
+        import_extra("flint", "the exact derivative of a NumPy forward", "python-flint", "exact")
+    except MissingExtra as error:
+        raise Unserved(str(error)) from error
     vectors = tuple(np.asarray(c, dtype=np.float64) for c in cotangents)
     program = Program(forward, flat, vectors)
     for bits in _BITS:
@@ -180,5 +193,6 @@ def _read_off(program: Program, run: Run, gradient: list[arb], sizes: list[arb],
         magnitude=tuple(to_floats(array)[0] for array in program.shaped(sizes)),
         bits=bits,
         answers=tuple(run.tape.answers),
+        exponential=not _EXPONENTIAL.isdisjoint(run.tape.functions),
         program=program,
     )

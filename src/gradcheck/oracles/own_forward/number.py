@@ -173,6 +173,7 @@ def _whole(number: Number) -> int:
 def unary(name: str, x: Number) -> Number:
     """Apply a function of one number from `gradcheck.oracles.own_forward.rules`."""
     value, slope = UNARY[name]
+    x.tape.functions.add(name)
     v = value(x.ball)
     edges = ((x.index, slope(x.ball, v)),) if x.index >= 0 else ()
     return Number(x.tape, *x.tape.record(v, (x.ball,), edges))

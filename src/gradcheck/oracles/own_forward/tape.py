@@ -80,6 +80,7 @@ class Tape:
         self.arithmetic = arithmetic
         self.edges: list[tuple[Edge, ...]] = []
         self.answers: list[Answer] = []
+        self.functions: set[str] = set()  # of one number, by name
         self.stopped: Exception | None = None
         self._short_of_bits = False
         self._over = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,18 +50,33 @@ class Outline:
         for step, symbolic in zip(self.plan.steps, self.symbolic, strict=True):
             if symbolic:
                 params = {**step.params, **{key: concrete(value) for key, value in symbolic.items()}}
-                step = replace(step, operation=_bound(step.name, params), params=params)
+                step = Step(_bound(step.name, params), step.name, step.reads, step.writes, params)
             steps.append(step)
-        return replace(self.plan, steps=tuple(steps))
+        return replace(self.plan, steps=tuple(steps), elsewhere=self.plan)
 
 
 def outline(closed: Any, n_values: int, symbols: Iterable[str]) -> Outline | None:
     """Flatten a program once for all sizes; None where its very equations depend on them: loops, rewritten parts."""
-    binder = Binder(dict.fromkeys(symbols, 2))
+    names = frozenset(symbols)
+    binder = Binder(dict.fromkeys(names, 2))
     plan = binder.bind(closed, n_values)
     if binder.sized:
         return None
-    return Outline(plan, tuple(binder.symbolic[step.writes[0]] for step in plan.steps))
+    symbolic = (binder.symbolic[step.writes[0]] for step in plan.steps)
+    return Outline(plan, tuple({key: _by_name(value, names) for key, value in part.items()} for part in symbolic))
+
+
+@dataclass(frozen=True)
+class _Size:
+    """A size that is a symbol and no more: JAX takes twenty times as long to evaluate one as a dict to look it up."""
+
+    name: str
+
+
+def _by_name(value: Any, names: Collection[str]) -> Any:
+    if type(value) in (tuple, list):
+        return tuple(_by_name(v, names) for v in value)
+    return _Size(str(value)) if str(value) in names else value
 
 
 def _has_symbols(value: Any) -> bool:
@@ -129,7 +144,9 @@ class Binder:
     def concrete(self, value: Any) -> Any:
         """Put numbers for the symbols in a parameter."""
         if type(value) in (tuple, list):
-            return tuple(self.concrete(v) for v in value)
+            return tuple([self.concrete(v) for v in value])
+        if type(value) is _Size:
+            return self.sizes[value.name]
         if hasattr(value, "_evaluate"):  # a size made of symbols; JAX has no public way to evaluate one
             return int(value._evaluate(self.sizes))  # noqa: SLF001
         return value

@@ -7,8 +7,9 @@ names where a window starts, and batching dimensions walk operand and indices to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,55 +18,54 @@ from gradcheck.oracles.program.operation import Array, Binder, Params
 __all__ = ["GATHER_SCATTER"]
 
 # of a batch of windows (first axes: batch, last: one per axis of the operand), the flat places in the operand, and
-# which windows are wholly inside
-Places = tuple[Array, Array]
+# which windows are wholly inside; None where all are
+Places = tuple[Array, Array | None]
 # Beyond so many places, finding them costs no more than moving what is there, and keeping them costs memory.
 _REMEMBERED = 2**14
 
 
-def _places(
-    shape: tuple[int, ...],
-    indices: Array,
-    sizes: Sequence[int],
-    index_map: tuple[int, ...],
-    batching: tuple[tuple[int, int], ...],
-) -> Places:
-    """Find the windows; ``sizes`` holds their extent along each operand axis (1 where it is collapsed)."""
-    batch, rank = indices.shape[:-1], len(shape)
-    inside = np.ones(batch, dtype=bool)
-    flat = np.zeros((1,) * (len(batch) + rank), dtype=np.int64)
-    for axis in range(rank):
-        start = np.zeros(batch, dtype=np.int64)
-        if axis in index_map:
-            start = indices[..., index_map.index(axis)].astype(np.int64)
-            inside &= (start >= 0) & (start <= shape[axis] - sizes[axis])
-            start = np.clip(start, 0, max(shape[axis] - sizes[axis], 0))
-        for operand_axis, indices_axis in batching:
-            if axis == operand_axis:
-                line = np.arange(shape[axis])
-                start = np.broadcast_to(
-                    line.reshape([-1 if i == indices_axis else 1 for i in range(len(batch))]), batch
-                )
-        offset = np.arange(sizes[axis]).reshape([-1 if i == axis else 1 for i in range(rank)])
-        flat = flat + (start.reshape(batch + (1,) * rank) + offset) * math.prod(shape[axis + 1 :])
-    return flat, inside.reshape(batch + (1,) * rank)
+@dataclass(frozen=True)
+class _Windows:
+    """How rows of indices name windows: which axis of the operand each column is about, and which are walked along."""
 
+    index_map: tuple[int, ...]
+    batching: tuple[tuple[int, int], ...]
 
-def _remembering(find: Callable[[tuple[int, ...], Array, Sequence[int]], Places]) -> Callable[..., Places]:
-    """Keep the places last found: perturbed runs ask for the same ones, and finding them costs more than the moves."""
-    last: list[tuple[Any, Array, Places]] = []
-
-    def recall(shape: tuple[int, ...], indices: Array, sizes: Sequence[int]) -> Places:
+    def places(self, shape: tuple[int, ...], indices: Array, sizes: tuple[int, ...]) -> Places:
+        """Find the windows; ``sizes`` holds their extent along each operand axis (1 where it is collapsed)."""
         if indices.size * math.prod(sizes) > _REMEMBERED:
-            return find(shape, indices, sizes)
-        key = (shape, *sizes)
-        if last and last[0][0] == key and np.array_equal(last[0][1], indices):
-            return last[0][2]
-        places = find(shape, indices, sizes)
-        last[:] = [(key, indices.copy(), places)]
-        return places
+            return _found(self, shape, indices, sizes)
+        # what is gathered at labels is scattered to them too, and perturbed runs ask for the same places again
+        return _recalled(self, shape, sizes, indices.shape, indices.dtype.str, indices.tobytes())
 
-    return recall
+
+@lru_cache(maxsize=8)
+def _recalled(
+    windows: _Windows, shape: tuple[int, ...], sizes: tuple[int, ...], rows: tuple[int, ...], dtype: str, indices: bytes
+) -> Places:
+    return _found(windows, shape, np.frombuffer(indices, dtype).reshape(rows), sizes)
+
+
+def _found(windows: _Windows, shape: tuple[int, ...], indices: Array, sizes: tuple[int, ...]) -> Places:
+    batch, rank = indices.shape[:-1], len(shape)
+    steps = [math.prod(shape[axis + 1 :]) for axis in range(rank)]  # in the flat operand
+    starts, inside = np.zeros(batch, dtype=np.int64), None
+    for column, axis in enumerate(windows.index_map):
+        start, last = indices[..., column].astype(np.int64), shape[axis] - sizes[axis]
+        if start.min(initial=0) < 0 or start.max(initial=0) > last:
+            fits = (start >= 0) & (start <= last)
+            inside = fits if inside is None else inside & fits
+            start = np.minimum(np.maximum(start, 0), max(last, 0))
+        starts += start * steps[axis]
+    for axis, walked in windows.batching:
+        line = np.arange(shape[axis]) * steps[axis]
+        starts += line.reshape([-1 if i == walked else 1 for i in range(len(batch))])
+    flat = starts.reshape(batch + (1,) * rank)
+    for axis, size in enumerate(sizes):
+        if size != 1:
+            offset = np.arange(size) * steps[axis]
+            flat = flat + offset.reshape([-1 if i == axis else 1 for i in range(rank)])
+    return flat, None if inside is None else inside.reshape(batch + (1,) * rank)
 
 
 def _mode(params: Params) -> str:
@@ -73,19 +73,19 @@ def _mode(params: Params) -> str:
 
 
 def _bind_gather(params: Params) -> Callable[[Array, Array], Array]:
-    dims, sizes = params["dimension_numbers"], [int(s) for s in params["slice_sizes"]]
+    dims, sizes = params["dimension_numbers"], tuple(int(s) for s in params["slice_sizes"])
     batching = tuple(zip(dims.operand_batching_dims, dims.start_indices_batching_dims, strict=True))
     dropped = (*dims.collapsed_slice_dims, *dims.operand_batching_dims)
     kept = [size for axis, size in enumerate(sizes) if axis not in dropped]
-    index_map, offset = tuple(dims.start_index_map), list(dims.offset_dims)
-    places = _remembering(lambda shape, indices, sizes: _places(shape, indices, sizes, index_map, batching))
+    offset = list(dims.offset_dims)
+    windows = _Windows(tuple(dims.start_index_map), batching)
     filled = _mode(params) == "FILL_OR_DROP"
 
     def gather(operand: Array, indices: Array) -> Array:
-        flat, inside = places(operand.shape, indices, sizes)
+        flat, inside = windows.places(operand.shape, indices, sizes)
         # from an empty operand nothing can be read; whatever the mode, there is no inside
         out = np.take(operand, flat) if operand.size else np.zeros(flat.shape, dtype=operand.dtype)
-        if filled and not inside.all():
+        if filled and inside is not None:
             fill = params["fill_value"]
             if fill is None:
                 fill = np.nan if np.issubdtype(operand.dtype, np.inexact) else np.iinfo(operand.dtype).min
@@ -103,17 +103,19 @@ def _bind_scatter(
     dims = params["dimension_numbers"]
     batching = tuple(zip(dims.operand_batching_dims, dims.scatter_indices_batching_dims, strict=True))
     dropped = sorted((*dims.inserted_window_dims, *dims.operand_batching_dims))
-    index_map, window = tuple(dims.scatter_dims_to_operand_dims), list(dims.update_window_dims)
-    places = _remembering(lambda shape, indices, sizes: _places(shape, indices, sizes, index_map, batching))
+    windows, window = _Windows(tuple(dims.scatter_dims_to_operand_dims), batching), list(dims.update_window_dims)
     clipped = _mode(params) == "CLIP"
 
     def scatter(operand: Array, indices: Array, updates: Array) -> Array:
         batch_rank = indices.ndim - 1
         moved = np.moveaxis(updates, window, list(range(batch_rank, updates.ndim))) if window else updates
-        full = np.expand_dims(moved, tuple(batch_rank + axis for axis in dropped))
-        flat, inside = places(operand.shape, indices, full.shape[batch_rank:])
+        sizes = list(moved.shape[batch_rank:])
+        for axis in dropped:
+            sizes.insert(axis, 1)
+        full = moved.reshape((*indices.shape[:-1], *sizes))
+        flat, inside = windows.places(operand.shape, indices, tuple(sizes))
         out = np.array(operand, order="C")
-        if clipped or inside.all():
+        if clipped or inside is None:
             write(out.reshape(-1), flat.reshape(-1), full.reshape(-1))
         else:
             keep = np.broadcast_to(inside, full.shape)

@@ -72,16 +72,17 @@ class Plan:
     size: int
     outputs: tuple[int, ...]
     n_values: int
+    elsewhere: Plan | None = None  # the same program at other sizes, whose rules and schedule are this one's too
 
     @cached_property
     def rules(self) -> tuple[Rule | None, ...]:
         """For each step the rule by which its results have sizes that are not their own, if it has one."""
-        return rules(self.steps, self.outputs)
+        return rules(self.steps, self.outputs) if self.elsewhere is None else self.elsewhere.rules
 
     @cached_property
     def schedule(self) -> Schedule:
         """When each value is read last."""
-        return schedule(self)
+        return schedule(self) if self.elsewhere is None else self.elsewhere.schedule
 
     def start(self, inputs: Sequence[Array]) -> list[Array]:
         """Lay inputs and constants out among the values to come."""
@@ -96,7 +97,11 @@ class Plan:
         values = self.start(inputs)
         with np.errstate(all="ignore"):
             for step in self.steps:
-                step.store(values, step.operation(*[values[i] for i in step.reads]))
+                result = step.operation(*[values[i] for i in step.reads])
+                if type(result) is np.ndarray:  # nearly always, and a call less
+                    values[step.writes[0]] = result
+                else:
+                    step.store(values, result)
         return values
 
     def values(self, inputs: Sequence[Array]) -> tuple[Array, ...]:

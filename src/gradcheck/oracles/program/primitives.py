@@ -50,7 +50,7 @@ def _bind_extremum(function: Operation, neutral: float) -> Binder:
 
         def reduce(x: Array) -> Any:
             # over no entries lax returns the neutral element where NumPy raises
-            initial = {"initial": neutral} if np.issubdtype(x.dtype, np.floating) else {}
+            initial = {"initial": neutral} if x.dtype.kind == "f" else {}
             return function(x, axis=axes, **initial)
 
         return reduce
