@@ -24,13 +24,14 @@ from gradcheck import strategies as gst
 from gradcheck.rule import Point
 from gradcheck.tree import leaves_of
 
-# Of the largest entry, and of 1 where all entries are what is left of summands about 1. Far above what another order of
-# additions does to float64, far below what arithmetic in float32 does (6e-8) to ordinary entries.
+# Of the largest entry; and of the largest cotangent, or of 1, where all entries are what is left of summands about that
+# size. Far above what another order of additions does to float64, far below what arithmetic in float32 does (6e-8) to
+# ordinary entries.
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
 # A copy that a mutant takes lies in C order, where sums go another way; what layouts break is as large as entries are.
 OF_LAYOUT = 1000
 
-Seen = tuple[str, Any]
+Seen = tuple[str, Any, float]  # what it is, the thing itself, and the size of its summands
 Layout = Callable[[Any], Any]
 
 
@@ -56,7 +57,7 @@ def points_of(subject: Subject, seed: int, count: int) -> list[Point]:
 def alike(first: Rule, second: Rule, points: Sequence[Point]) -> bool:
     """Tell whether two rules, both fresh, cannot be told apart at the points."""
     with np.errstate(all="ignore"):
-        pairs = zip_longest(_behaviour(first, points), _behaviour(second, points), fillvalue=("", None))
+        pairs = zip_longest(_behaviour(first, points), _behaviour(second, points), fillvalue=("", None, 1.0))
         return all(_same(a, b) for a, b in pairs)
 
 
@@ -65,11 +66,11 @@ def _behaviour(rule: Rule, points: Sequence[Point]) -> Iterator[Seen]:
     for name, layout in _LAYOUTS.items():
         for point in points:
             yield from _seen(rule, point, name, layout)
-    earlier: list[Any] = []
+    earlier: list[tuple[Any, float]] = []
     for point in points:
         result = _answer(rule, point, np.array)
-        yield from (("earlier results later", leaf) for old in earlier for leaf in leaves_of(old))
-        earlier = [*earlier[-2:], result]
+        yield from (("earlier results later", leaf, size) for old, size in earlier for leaf in leaves_of(old))
+        earlier = [*earlier[-2:], (result, _size(point))]
 
 
 def _seen(rule: Rule, point: Point, name: str, layout: Layout) -> Iterator[Seen]:
@@ -80,16 +81,20 @@ def _seen(rule: Rule, point: Point, name: str, layout: Layout) -> Iterator[Seen]
         kept = _in_layout(result, np.array)
         again = pullback(cotangent)
     except Exception as error:
-        yield "raises", type(error).__name__
+        yield "raises", type(error).__name__, 1.0
         return
     for answer in (kept, again, result):
-        yield "structure", str(jax.tree_util.tree_structure(answer, is_leaf=lambda leaf: leaf is None))
-        yield from ((name, leaf) for leaf in leaves_of(answer))
+        yield "structure", str(jax.tree_util.tree_structure(answer, is_leaf=lambda leaf: leaf is None)), 1.0
+        yield from ((name, leaf, _size(point)) for leaf in leaves_of(answer))
     given = [leaf for leaf in leaves_of((args, data, cotangent)) if isinstance(leaf, np.ndarray)]
-    yield from (("what was given", leaf) for leaf in given)
+    yield from (("what was given", leaf, 1.0) for leaf in given)
     arrays = [leaf for leaf in (*leaves_of(result), *leaves_of(again)) if isinstance(leaf, np.ndarray)]
     for at, array in enumerate(arrays):
-        yield "shared", [np.may_share_memory(array, other) for other in (*given, *arrays[:at])]
+        yield "shared", [np.may_share_memory(array, other) for other in (*given, *arrays[:at])], 1.0
+
+
+def _size(point: Point) -> float:
+    return max([1.0, *(float(np.max(np.abs(c), initial=0.0)) for c in leaves_of(point.cotangent))])
 
 
 def _answer(rule: Rule, point: Point, layout: Layout) -> Any:
@@ -101,7 +106,7 @@ def _answer(rule: Rule, point: Point, layout: Layout) -> Any:
 
 
 def _same(first: Seen, second: Seen) -> bool:
-    (name, a), (other, b) = first, second
+    (name, a, size), (other, b, _) = first, second
     if name != other or type(a) is not type(b):
         return False
     if not isinstance(a, (np.ndarray, np.generic)):
@@ -111,7 +116,7 @@ def _same(first: Seen, second: Seen) -> bool:
         return False
     if a.dtype.kind != "f":
         return bool(np.array_equal(a, b))
-    room = RELATIVE * np.max(abs(a), initial=0.0, where=np.isfinite(a)) + ABSOLUTE
+    room = RELATIVE * np.max(abs(a), initial=0.0, where=np.isfinite(a)) + ABSOLUTE * size
     room *= 1 if name == "C" else OF_LAYOUT
     return bool(np.all((a == b) | (np.isnan(a) & np.isnan(b)) | (abs(a - b) <= room)))
 
@@ -133,8 +138,8 @@ def _reversed(array: Any) -> Any:
 
 
 def _repeated(array: Any) -> Any:
-    """Give float arrays of one number, that is stored once: the values are others, the same for all rules."""
-    if array.dtype.kind != "f" or not array.size:
+    """Store the number once in arrays of one number alone: of others, this would be another point."""
+    if not array.size or np.any(array != array.flat[0]):
         return np.array(array)
     return np.broadcast_to(np.array(array.flat[0]), array.shape)
 

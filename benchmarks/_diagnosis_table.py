@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
 
 from _diagnosis_trial import BROKEN, MISSED, NOTHING, RIGHT, UNDECIDED, UNKNOWN, WRONG, Trial
 from _tables import laid_out
 
 LEAST_RIGHT, MOST_WRONG = 0.95, 0.01
-FEW = 5  # a mistake is put into as many unlike rules at least, wherever it makes so many wrong
 _WORDS = (RIGHT, UNKNOWN, WRONG, MISSED, UNDECIDED, BROKEN)
 
+_HEAD = ("of", RIGHT, "of these, another name for the same", UNKNOWN, WRONG, "not caught")
+WIDTH = 120  # of the lines in pages
+BEGIN, END = "<!-- begin benchmarks/diagnosis.py -->", "<!-- end benchmarks/diagnosis.py -->"
+
 Groups = dict[str, list[Trial]]
+Key = Callable[[Trial], str]
 
 
 def applied(trials: Sequence[Trial]) -> list[Trial]:
@@ -20,10 +25,27 @@ def applied(trials: Sequence[Trial]) -> list[Trial]:
     return [trial for trial in trials if trial.word != NOTHING]
 
 
-def page(groups: Groups, *, as_markdown: bool) -> str:
-    """Write all tables."""
-    tables = [_rates(groups), *_by(groups)]
-    return "\n\n".join([*(laid_out(t, as_markdown=as_markdown) for t in tables if len(t) > 1), *_confusions(groups)])
+def page(conditions: Mapping[str, str], groups: Groups, *, as_markdown: bool) -> str:
+    """Write all tables, and what the numbers depend on."""
+    injected, corpus = groups.get(INJECTED, []) + groups.get(HELD_OUT, []), groups.get(CORPUS, [])
+    tables = [
+        _rates(groups),
+        _by_mistake(injected, groups.get(HELD_OUT, [])),
+        _by("by rule", injected, lambda trial: trial.subject),
+        _by("corpus, by family", corpus, lambda trial: trial.kind.partition("/")[0]),
+        *(_confusions(name, trials) for name, trials in groups.items()),
+    ]
+    about = fill(", ".join(f"{name} {value}" for name, value in conditions.items()), WIDTH)
+    return "\n\n".join([about, *(laid_out(t, as_markdown=as_markdown) for t in tables if len(t) > 1)])
+
+
+def put_into(text: str, tables: str) -> str:
+    """Give a page of Markdown with the tables between its marks, exactly as ``--markdown`` prints them."""
+    before, found, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not (found and ended):
+        raise ValueError(f"the page has no {BEGIN!r} with {END!r} behind it: put both where the tables belong")
+    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
 
 
 def _rates(groups: Groups) -> list[list[str]]:
@@ -36,41 +58,45 @@ def _line(name: str, trials: Sequence[Trial]) -> list[str]:
     return [name, str(len(trials)), *shares]
 
 
-def _by(groups: Groups) -> list[list[list[str]]]:
-    """Give a line for each mistake, with the rules that it changes nothing in, and one for each family or rule."""
-    injected = groups.get(INJECTED, []) + groups.get(HELD_OUT, [])
-    head = ["of", RIGHT, "of these, another name for the same", UNKNOWN, WRONG, "not caught", NOTHING]
-    keys: tuple[tuple[str, list[Trial], Callable[[Trial], str]], ...] = (
-        ("by mistake", injected, lambda trial: trial.kind),
-        ("by rule", injected, lambda trial: trial.subject),
-        ("corpus, by family", groups.get(CORPUS, []), lambda trial: trial.kind.partition("/")[0]),
-    )
-    tables = []
-    for name, trials, key in keys:
-        rows = [_counts(label, [t for t in trials if key(t) == label]) for label in dict.fromkeys(map(key, trials))]
-        tables.append([[name, *head], *rows])
-    return tables
+def _by_mistake(injected: Sequence[Trial], held_out: Sequence[Trial]) -> list[list[str]]:
+    """Give a line for each mistake, with the number of rules it changes anything in, and how many are held out."""
+    rows = []
+    theirs = _apart(held_out, lambda trial: trial.kind)
+    for kind, trials in _apart(injected, lambda trial: trial.kind).items():
+        rules = [len({trial.subject for trial in applied(some)}) for some in (trials, theirs.get(kind, []))]
+        rows.append([kind, *map(str, rules), *_counts(trials)])
+    return [["by mistake", "rules", "held out", *_HEAD], *rows]
 
 
-def _counts(label: str, trials: Sequence[Trial]) -> list[str]:
+def _by(name: str, trials: Sequence[Trial], key: Key) -> list[list[str]]:
+    """Give a line for each key, with the number of mistakes that change nothing there."""
+    rows = [[label, *_counts(some), str(len(some) - len(applied(some)))] for label, some in _apart(trials, key).items()]
+    return [[name, *_HEAD, NOTHING], *rows]
+
+
+def _apart(trials: Sequence[Trial], key: Key) -> dict[str, list[Trial]]:
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        found.setdefault(key(trial), []).append(trial)
+    return found
+
+
+def _counts(trials: Sequence[Trial]) -> list[str]:
     counts = Counter(trial.word for trial in trials)
     same = sum(trial.same for trial in trials)
     lost = counts[MISSED] + counts[UNDECIDED] + counts[BROKEN]
-    numbers = (counts[RIGHT], same, counts[UNKNOWN], counts[WRONG], lost, counts[NOTHING])
-    return [label, str(len(applied(trials))), *map(str, numbers)]
+    return [str(n) for n in (len(applied(trials)), counts[RIGHT], same, counts[UNKNOWN], counts[WRONG], lost)]
 
 
-def _confusions(groups: Groups) -> list[str]:
+def _confusions(name: str, trials: Sequence[Trial]) -> list[list[str]]:
     """Say who was taken for whom, and where."""
-    found = []
-    for name, trials in groups.items():
-        pairs: dict[tuple[str, str], list[str]] = {}
-        for trial in applied(trials):
-            if trial.word != RIGHT:
-                pairs.setdefault((trial.kind, trial.first or trial.word), []).append(trial.subject)
-        lines = [f"  {kind} -> {taken}: {', '.join(where)}" for (kind, taken), where in sorted(pairs.items())]
-        found += ["\n".join([f"Confusions, {name}:", *lines])] if lines else []
-    return found
+    wrong = [trial for trial in applied(trials) if trial.word != RIGHT]
+    pairs = _apart(wrong, lambda trial: f"{trial.kind} -> {trial.first or trial.word}")
+    rows = [
+        [f"{pair}: {', '.join(dict.fromkeys(trial.subject for trial in some))}", str(len(some))]
+        for pair, some in sorted(pairs.items())
+    ]
+    return [[f"not named right, {name}", "times"], *rows]
 
 
 INJECTED, HELD_OUT, UNLISTED, CORPUS = "injected", "injected, held out", "of no listed kind", "corpus"

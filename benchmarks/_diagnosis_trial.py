@@ -61,13 +61,14 @@ class Trial:
 
 def inject(mistake: Mistake, subject: Subject, plan: Plan) -> Trial:
     """Put a mistake into a rule, and ask what it is."""
-
-    def make() -> gradcheck.Rule:
-        return mistake.inject(subject.make())
-
-    if alike(subject.make(), make(), _points(subject, plan.seed)):
+    if not changes(mistake, subject, plan.seed):
         return Trial(mistake.name, subject.name, NOTHING)
-    return asked(mistake.name, subject, make, (mistake.name,), plan)
+    return asked(mistake.name, subject, lambda: mistake.inject(subject.make()), (mistake.name,), plan)
+
+
+def changes(mistake: Mistake, subject: Subject, seed: int, points: int = POINTS) -> bool:
+    """Tell whether a mistake makes any difference to a rule."""
+    return not alike(subject.make(), mistake.inject(subject.make()), _points(subject, seed)[:points])
 
 
 def asked(

@@ -3,11 +3,12 @@
 Every mistake of ``gradcheck.mistakes.MISTAKES`` is put into every rule in which it changes anything, and each mutant
 is verified the public way. The first-ranked finding counts as right if it is the mistake that was put in, or one that
 makes the very same gradient of that rule: whether it does is seen by running both, at many points and in many layouts.
-Two of the rules are held out: no mistake was tuned on them. Besides come wrong gradients of no listed kind, for which
+Some of the rules are held out: no mistake was tuned on them. Besides come wrong gradients of no listed kind, for which
 there must be no finding at all, and those of the test suite's corpus, each with the names that it deserves.
 
 Run it as ``python benchmarks/diagnosis.py [--only PART] [--seeds N] [--markdown] [--json PATH]``; it exits with 1 where
-a bound is missed.
+a bound is missed. ``--from PATH --page docs/reference/mistakes.md`` makes no trial: it takes those of a JSON file, and
+puts their tables into the page.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from pathlib import Path
 from _diagnosis_corpus import expected_of, subject_of, wrong_specimens
 from _diagnosis_held_out import HELD_OUT as HELD_OUT_RULES
 from _diagnosis_rules import RULES
-from _diagnosis_table import CORPUS, HELD_OUT, INJECTED, UNLISTED, Groups, failures, page
+from _diagnosis_table import BEGIN, CORPUS, HELD_OUT, INJECTED, UNLISTED, Groups, failures, page, put_into
 from _diagnosis_trial import BROKEN, NAMED, Plan, Trial, asked, inject
 from _diagnosis_unlisted import UNLISTED as UNLISTED_GRADIENTS
 from _machine import conditions
@@ -38,6 +39,8 @@ from _machine import conditions
 INTERRUPTED = 130  # what shells call the end by Ctrl-C
 GROUPS = (INJECTED, HELD_OUT, UNLISTED, CORPUS)
 PACKAGES = ("gradcheck", "numpy", "jax", "hypothesis", "python-flint")
+
+Conditions = dict[str, str]
 
 RULES_OF = {INJECTED: RULES, HELD_OUT: HELD_OUT_RULES}
 
@@ -137,7 +140,49 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every trial there too")
+    parser.add_argument(
+        "--from", type=Path, metavar="PATH", dest="stored", help="take the trials of such a file, and make none"
+    )
+    parser.add_argument(
+        "--page", type=Path, metavar="PATH", help=f"put the tables as Markdown into a page, behind {BEGIN}"
+    )
     return parser
+
+
+def _made(arguments: argparse.Namespace, chosen: Sequence[Job]) -> tuple[Conditions, Groups]:
+    """Make the trials, seed by seed."""
+    start = time.perf_counter()
+    rows: list[tuple[Job, Trial]] = []
+    for seed in range(arguments.seeds):
+        plan = Plan(seed, arguments.examples, not arguments.no_shrink)
+        rows += _until_interrupted(chosen, plan, arguments.jobs)
+        if len(rows) < len(chosen) * (seed + 1):
+            break
+    about = {
+        **conditions(PACKAGES),
+        "seeds": str(arguments.seeds),
+        "points": f"{arguments.examples}, failures {'as drawn' if arguments.no_shrink else 'shrunk'}",
+        "made": f"{len(rows)} of {len(chosen) * arguments.seeds} trials in {time.perf_counter() - start:.0f} s",
+    }
+    return about, {group: [trial for job, trial in rows if job.group == group] for group in GROUPS}
+
+
+def _stored(path: Path) -> tuple[Conditions, Groups]:
+    """Read what ``--json`` wrote."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content["conditions"], {g: [Trial(**trial) for trial in trials] for g, trials in content["trials"].items()}
+
+
+def _write(arguments: argparse.Namespace, about: Conditions, groups: Groups) -> None:
+    """Print the tables, and write the files that are asked for."""
+    print(page(about, groups, as_markdown=arguments.markdown))
+    if arguments.json:
+        trials = {group: [asdict(trial) for trial in trials] for group, trials in groups.items()}
+        content = {"conditions": about, "trials": trials}
+        arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if arguments.page:
+        text = arguments.page.read_text(encoding="utf-8")
+        arguments.page.write_text(put_into(text, page(about, groups, as_markdown=True)), encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,28 +195,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [job for job in jobs() if all(text in job.label for text in arguments.only or ())]
     if not chosen:
         parser.error(f"--only {' --only '.join(map(repr, arguments.only))} leaves no trial")
-    start = time.perf_counter()
-    rows: list[tuple[Job, Trial]] = []
-    for seed in range(arguments.seeds):
-        rows += _until_interrupted(chosen, Plan(seed, arguments.examples, not arguments.no_shrink), arguments.jobs)
-    expected = len(chosen) * arguments.seeds
-    about = {
-        **conditions(PACKAGES),
-        "seeds": str(arguments.seeds),
-        "points": f"{arguments.examples}, failures {'as drawn' if arguments.no_shrink else 'shrunk'}",
-        "made": f"{len(rows)} of {expected} trials in {time.perf_counter() - start:.0f} s",
-    }
-    groups: Groups = {group: [trial for job, trial in rows if job.group == group] for group in GROUPS}
-    print(", ".join(f"{name} {value}" for name, value in about.items()), page(groups, as_markdown=arguments.markdown),
-          sep="\n\n")  # fmt: skip
-    if arguments.json:
-        trials = {group: [asdict(trial) for trial in trials] for group, trials in groups.items()}
-        content = {"conditions": about, "trials": trials}
-        arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:  # before hours of trials
+        if arguments.page:
+            put_into(arguments.page.read_text(encoding="utf-8"), "")
+        stored = _stored(arguments.stored) if arguments.stored else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"{arguments.page or arguments.stored}: {type(error).__name__}: {error}")
+    about, groups = stored or _made(arguments, chosen)
+    _write(arguments, about, groups)
     missed = failures(groups)
     for line in missed:
         print(f"MISSED  {line}")
-    return INTERRUPTED if len(rows) < expected else 1 if missed else 0
+    interrupted = not arguments.stored and sum(map(len, groups.values())) < len(chosen) * arguments.seeds
+    return INTERRUPTED if interrupted else 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -88,7 +88,6 @@ MISTAKES: tuple[Mistake, ...] = (
     ignored_rows.MISTAKE,
     option_missing.MISTAKE,
     option_twice.MISTAKE,
-    regulariser.MISTAKE,
     tail_block.MISTAKE,
     padding.MISTAKE,
     overflow.MISTAKE,
@@ -99,5 +98,6 @@ MISTAKES: tuple[Mistake, ...] = (
     kink.MISTAKE,
     *only_at.MISTAKES,
     *factor.MISTAKES,
+    regulariser.MISTAKE,  # a penalty alone is a factor of itself
     factor.CONSTANT,
 )

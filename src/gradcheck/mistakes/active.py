@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck.mistakes.making import one_idea
+from gradcheck.mistakes.drawing import softened
+from gradcheck.mistakes.making import one_idea, surer
 from gradcheck.mistakes.onehot import push_of, replaced
 from gradcheck.mistakes.parts import softmax
 from gradcheck.mistakes.setting import Gradient, Setting
@@ -35,12 +36,16 @@ def _straight(setting: Setting) -> Gradient | None:
 
 
 MISTAKES = (
-    one_idea(
-        "only the active neuron",
-        _at_labels,
-        "only the label's entry of each row is right, and all others are zero: softmax couples the neurons, so all of "
-        "them have a gradient",
-        "return softmax - onehot(label) for the whole row: the other entries are the softmax itself, scaled",
+    surer(
+        one_idea(
+            "only the active neuron",
+            _at_labels,
+            "only the label's entry of each row is right, and all others are zero: softmax couples the neurons, so all "
+            "of them have a gradient",
+            "return softmax - onehot(label) for the whole row: the other entries are the softmax itself, scaled",
+        ),
+        lambda sample: (softened(sample),),  # all labels of a row are active where it has several
+        "labels soft",
     ),
     one_idea(
         "no softmax Jacobian",

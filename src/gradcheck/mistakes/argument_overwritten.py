@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from gradcheck.laws.running import Pulled, identical, where
-from gradcheck.mistakes.asking import name_of, points_of, pulled, ran
+from gradcheck.mistakes.asking import called, name_of, points_of, pulled, ran
 from gradcheck.mistakes.context import Context
+from gradcheck.mistakes.drawing import ignoring
 from gradcheck.mistakes.finding import Evidence, Finding
 from gradcheck.mistakes.mistake import Mistake
 from gradcheck.mistakes.wrapping import Asked, arrays_in, wrapped
 from gradcheck.rule import Point, Rule
 from gradcheck.tree import Flat, flatten
 
-__all__ = ["MISTAKE"]
+__all__ = ["LAWS", "MISTAKE"]
+
+# What is written over shows in what was handed over, or in a complaint where that is read-only.
+LAWS = frozenset({"pure", "layouts"})
 
 
 def _inject(rule: Rule) -> Rule:
@@ -35,9 +40,16 @@ def _over_the_first_argument(asked: Asked, cotangent: Any) -> Any:
 
 
 def _recognise(context: Context) -> Finding | None:
-    if context.breach is None or context.breach.law != "pure":
+    if context.breach is None or context.breach.law not in LAWS:
         return None
-    return next(filter(None, (_seen(context, point) for point in points_of(context))), None)
+    return next(filter(None, (_seen(context, point) for point in _points(context))), None)
+
+
+def _points(context: Context) -> Iterator[Point]:
+    """Give points at which something may be written: labels of rows to be ignored are written over where there are."""
+    yield from points_of(context)
+    for sample in context.samples[-1:]:
+        yield from (sample.moved(changes) for changes in ignoring(sample))
 
 
 def _seen(context: Context, point: Point) -> Finding | None:
@@ -53,12 +65,8 @@ def _seen(context: Context, point: Point) -> Finding | None:
     change = (
         f"work on a copy ({name}.copy()), or write {name} = {name} - ... in place of {name} -= ..., which makes one"
     )
-    evidence = Evidence(f"{_called(context, point)}, after one call", np.inf, 0.0)
+    evidence = Evidence(f"{name} before and after one call, at {called(context, point)}", np.inf, 0.0, by_law=True)
     return Finding("argument overwritten", says, change, (evidence,), point)
-
-
-def _called(context: Context, point: Point) -> str:
-    return "the failing point" if point is context.point else context.samples[1].where
 
 
 def _by_forward(context: Context, index: int) -> bool:

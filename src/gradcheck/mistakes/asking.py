@@ -14,7 +14,7 @@ from gradcheck.rule import Point
 from gradcheck.tree import Array, Flat, flatten
 from gradcheck.verdict.allowance import precision_of
 
-__all__ = ["apart", "distance", "halved", "name_of", "points_of", "pulled", "ran"]
+__all__ = ["apart", "called", "distance", "halved", "name_of", "points_of", "pulled", "ran"]
 
 
 def ran(context: Context, flat: Flat | None = None, handed: Mapping[int, Array] | None = None) -> Forward | None:
@@ -42,6 +42,11 @@ def pulled(context: Context, flat: Flat | None = None, cotangent: Any = None, se
 def points_of(context: Context) -> tuple[Point, ...]:
     """Give the failing point and one of ordinary size, since where a gradient is 0 little can be seen of it."""
     return context.point, *(sample.point for sample in context.samples[1:2])
+
+
+def called(context: Context, point: Point) -> str:
+    """Give what evidence calls one of these points."""
+    return "the failing point" if point is context.point else "a point of ordinary size"
 
 
 def halved(flat: Flat) -> Flat:

@@ -75,6 +75,13 @@ def _first_row(a: Array) -> Array:
     return np.broadcast_to(a.reshape(-1, a.shape[-1])[0], a.shape)
 
 
+def _first_answer(setting: Setting) -> Gradient | None:
+    """Give each row what is due in the first row, of a rule whose value is a softmax."""
+    if setting.parts is not None or (normalised(setting) is None and log_normalised(setting) is None):
+        return None
+    return (_first_row(setting.gradient[0]),)
+
+
 _LAST = "take it over the classes, axis=-1, with keepdims=True"
 
 MISTAKES = (
@@ -99,11 +106,18 @@ MISTAKES = (
             _LAST,
         ),
     ),
-    one_idea(
+    variants(
         "first row's softmax for all",
-        partial(_of_another, other=_first_row),
-        "each row gets the softmax of the first row",
-        "index the softmax by the row, or leave the index out: a[0] is that of the first row alone",
+        Idea(
+            partial(_of_another, other=_first_row),
+            "each row gets the softmax of the first row",
+            "index the softmax by the row, or leave the index out: a[0] is that of the first row alone",
+        ),
+        Idea(
+            _first_answer,
+            "each row gets the gradient of the first row",
+            "compute a row of the gradient for each row of the argument: [0] or [:1] is the first row alone",
+        ),
     ),
     one_idea(
         "softmax taken twice",

@@ -94,7 +94,9 @@ def _of_shape(context: Context) -> Finding | None:
     says = (
         f"the cotangent of {path} has shape {shape} for {due}: the sum over the axis it is broadcast along is missing"
     )
-    return Finding(NAME, says, _SUM, (Evidence("the failing point", np.inf, 0.0),))
+    return Finding(
+        NAME, says, _SUM, (Evidence(f"the shapes {shape} and {due}, at the failing point", np.inf, 0.0, by_law=True),)
+    )
 
 
 def _fits(array: Array, right: Array, allowed: Array) -> bool:

@@ -65,7 +65,9 @@ def _by_scaling(context: Context) -> Finding | None:
         before = distance(context, due, found) / max(abs(scale), 1.0)
         if before > 1.0:
             says = f"for {scale:g} times the cotangent the answer is not {scale:g} times as large"
-            evidence = Evidence(f"{scale:g} times the cotangent", before, np.inf)
+            evidence = Evidence(
+                f"{scale:g} times the answer, and that to {scale:g} times the cotangent", before, np.inf, by_law=True
+            )
             return Finding(_NAME, says, _CHANGE, (evidence,), context.point)
     return None
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from gradcheck.laws.running import identical, where
-from gradcheck.mistakes.asking import pulled
+from gradcheck.mistakes.argument_overwritten import LAWS
+from gradcheck.mistakes.asking import called, points_of, pulled
 from gradcheck.mistakes.context import Context
 from gradcheck.mistakes.finding import Evidence, Finding
 from gradcheck.mistakes.mistake import Mistake
 from gradcheck.mistakes.wrapping import Asked, arrays_in, wrapped
-from gradcheck.rule import Rule
-from gradcheck.tree import leaves_of
+from gradcheck.rule import Point, Rule
+from gradcheck.tree import flatten, leaves_of
 
 __all__ = ["MISTAKE"]
 
@@ -33,9 +34,13 @@ def _negated_in_place(asked: Asked, cotangent: Any) -> Any:
 
 
 def _recognise(context: Context) -> Finding | None:
-    if context.breach is None or context.breach.law != "pure":
+    if context.breach is None or context.breach.law not in LAWS:
         return None
-    found = pulled(context)
+    return next(filter(None, (_seen(context, point) for point in points_of(context))), None)
+
+
+def _seen(context: Context, point: Point) -> Finding | None:
+    found = pulled(context, flatten(context.rule, point), point.cotangent)
     if found is None:
         return None
     if not all(identical(found.flat.leaves[index], array) for index, array in found.handed.items()):
@@ -44,8 +49,10 @@ def _recognise(context: Context) -> Finding | None:
         if not identical(np.asarray(before), after):
             says = f"the gradient overwrites the cotangent it is given{where(np.asarray(before), np.asarray(after))}"
             change = "multiply into a new array, cotangent * x, in place of cotangent *= x or out=cotangent"
-            evidence = Evidence("the failing point, after one call", np.inf, 0.0)
-            return Finding("cotangent overwritten", says, change, (evidence,), context.point)
+            evidence = Evidence(
+                f"the cotangent before and after one call, at {called(context, point)}", np.inf, 0.0, by_law=True
+            )
+            return Finding("cotangent overwritten", says, change, (evidence,), point)
     return None
 
 

@@ -13,7 +13,10 @@ from gradcheck.mistakes.shapes import Reading
 from gradcheck.rule import is_float
 from gradcheck.tree import Array
 
-__all__ = ["relabelled", "same_sizes", "values", "varied", "with_sizes"]
+__all__ = ["ignoring", "in_other_order", "relabelled", "same_sizes", "softened", "values", "varied", "with_sizes"]
+
+# What libraries take by default for the label of a row to be ignored.
+_IGNORED = (-100, -1)
 
 Draw = Callable[[np.random.Generator, Array], Array]
 
@@ -107,6 +110,38 @@ def _others(rng: np.random.Generator, array: Array) -> Array:
     return np.asarray(rng.uniform(0.25, 1.5, x.shape) if positive else rng.standard_normal(x.shape))
 
 
+def ignoring(setting: Setting) -> Iterator[dict[int, Array]]:
+    """Yield labels of which the first names no class, in ways in which forwards are told to ignore a row."""
+    index = setting.roles.labels
+    labels = None if index is None else np.asarray(setting.flat.leaves[index])
+    if index is not None and labels is not None and labels.size > 1 and labels.dtype.kind == "i":
+        for label in _IGNORED:
+            moved = labels.copy()
+            moved.flat[0] = label
+            yield {index: moved}
+
+
+def softened(setting: Setting) -> dict[int, Array] | None:
+    """Spread the label weights of each row over the classes, to the same sum; None where they are whole numbers."""
+    index = setting.roles.soft
+    weights = None if index is None else np.asarray(setting.flat.leaves[index])
+    if index is None or weights is None or not weights.size or not is_float(weights.dtype):
+        return None
+    share = np.arange(1.0, weights.shape[-1] + 1)
+    spread = weights.astype(np.float64).sum(axis=-1, keepdims=True) * share / share.sum()
+    return {index: ((weights + spread) / 2).astype(weights.dtype)}
+
+
+def in_other_order(setting: Setting) -> dict[int, Array] | None:
+    """Put the rows of logits and of all that belongs to them into reverse order; None where there are no logits."""
+    roles = setting.roles
+    if roles.logits is None:
+        return None
+    leaf = setting.leaves[roles.logits]
+    indices = [i for i in (leaf.index, roles.labels, roles.soft) if i is not None]
+    return {i: np.asarray(setting.flat.leaves[i])[::-1].copy() for i in indices} if leaf.array.ndim > 1 else None
+
+
 def relabelled(rng: np.random.Generator, labels: Array, shape: tuple[int, ...], before: int, classes: int) -> Array:
     """Draw labels. Where some named no class, some go on naming none, but half of them at most.
 
@@ -122,8 +157,10 @@ def relabelled(rng: np.random.Generator, labels: Array, shape: tuple[int, ...], 
 
 
 def _classes(setting: Setting, reading: Reading, sizes: Mapping[str, int]) -> int:
-    logits = setting.leaves[setting.roles.logits or 0]
-    return reading.shape(logits.index, sizes)[-1]
+    """Count the classes of a reading, along the last axis of the logits, or of the last primal as `Roles` does."""
+    slot = setting.roles.logits
+    arrays = [leaf for leaf in setting.leaves if leaf.array.ndim] if slot is None else [setting.leaves[slot]]
+    return reading.shape(arrays[-1].index, sizes)[-1] if arrays else 1
 
 
 def _weights(rng: np.random.Generator, weights: Array, shape: tuple[int, ...]) -> Array:

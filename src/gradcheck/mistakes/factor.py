@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 
 from gradcheck.mistakes.context import Context
+from gradcheck.mistakes.drawing import ignoring
 from gradcheck.mistakes.finding import Finding
-from gradcheck.mistakes.making import injected, named, one_idea
+from gradcheck.mistakes.making import injected, named, one_idea, surer
 from gradcheck.mistakes.mistake import Mistake
 from gradcheck.mistakes.options import Option, options_of
 from gradcheck.mistakes.setting import Gradient, Sample, Setting
@@ -20,6 +21,8 @@ __all__ = ["MISTAKES", "times"]
 _SOME = 1.7
 # Named constants that are no mistake of this file: right, negated, doubled, halved, gone.
 _KNOWN = (1.0, -1.0, 2.0, 0.5, 0.0)
+# What those are called that logits are divided by, so that the chain rule divides by them too.
+_DIVIDES = frozenset({"t", "temp", "temperature", "tau"})
 
 
 def times(setting: Setting, factor: float) -> Gradient:
@@ -48,11 +51,15 @@ _HALF = _fixed(
     "every entry is half as large as it should be: the 2 that a square brings down is missing, or a 1/2 is too many",
     "multiply what the gradient returns by 2: d(x^2) is 2 x dx",
 )
-_ZERO = one_idea(
-    "zero gradient",
-    partial(times, factor=0.0),
-    "every entry is zero: nothing is written into what the gradient returns",
-    "return the gradient that was computed, not the zeros it was to be added to",
+_ZERO = surer(
+    one_idea(
+        "zero gradient",
+        partial(times, factor=0.0),
+        "every entry is zero: nothing is written into what the gradient returns",
+        "return the gradient that was computed, not the zeros it was to be added to",
+    ),
+    ignoring,  # where ignored rows have a gradient, something is written, into the wrong rows
+    "a row ignored",
 )
 
 
@@ -92,8 +99,8 @@ def _by_number(setting: Setting, power: int, name: str | None = None) -> Gradien
 
 
 def _numbers(setting: Setting) -> list[Option]:
-    """List the options that are one number; of 0 there is no power, and 1 has none that are different."""
-    return [o for o in options_of(setting) if np.ndim(o.value) == 0 and float(o.value) not in (0.0, 1.0)]
+    """List the options that are one positive number: a label to ignore is negative, and 1 has no other powers."""
+    return [o for o in options_of(setting) if np.ndim(o.value) == 0 and float(o.value) > 0 and float(o.value) != 1.0]
 
 
 def _powers(power: int, words: str) -> Mistake:
@@ -108,7 +115,8 @@ def _powers(power: int, words: str) -> Mistake:
 
 def _numbered(context: Context, name: str, power: int, words: str, number: Option) -> Finding | None:
     factor = {1: number.name, -1: f"1/{number.name}", 2: f"{number.name}^2"}[power]
-    says = f"every entry is {factor} times as large as it should be ({number.name} = {float(number.value):g}): {words}"
+    says = f"every entry is {factor} times as large as it should be ({number.name} = {float(number.value):g})"
+    says += f": {words}" if power != 1 or number.name.lower() in _DIVIDES else ""
     change = f"multiply what the gradient returns by {_inverse(number.name, power)}"
     return named(context, name, partial(_by_number, power=power, name=number.name), says, change)
 

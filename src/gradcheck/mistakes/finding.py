@@ -11,11 +11,16 @@ __all__ = ["Diagnosis", "Evidence", "Finding"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What remains of the error at one input once the hypothesis is applied, in allowances: 1 is allowed."""
+    """What remains of the error at one input once the hypothesis is applied, in allowances: 1 is allowed.
+
+    ``where`` names the input. Where two answers of the rule were compared, or its arguments before and after a call,
+    ``by_law`` is set, ``where`` says which, and ``before`` how far they are apart, infinite if that has no measure.
+    """
 
     where: str
     before: float
     after: float
+    by_law: bool = False
 
 
 @dataclass(frozen=True, eq=False)

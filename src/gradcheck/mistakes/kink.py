@@ -44,7 +44,7 @@ def _kinks(setting: Setting) -> tuple[_Kinks, ...] | None:
 
 
 def _beside(setting: Setting, steps: float) -> Gradient | None:
-    moved = {x.index: np.asarray(x.array + x.array.dtype.type(steps * step(x.array))) for x in setting.leaves}
+    moved = {x.index: np.asarray(x.array + (steps * step(x.array)).astype(x.array.dtype)) for x in setting.leaves}
     return setting.at(moved)
 
 

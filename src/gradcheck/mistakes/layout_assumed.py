@@ -82,7 +82,10 @@ def _recognise(context: Context) -> Finding | None:
     says = f"the gradient is another where {first.name} lies in memory as {layouts}: {first.raised or why}"
     change = f"begin with np.ascontiguousarray({_plain(first.name)}), or index it instead of using .ravel(order='K'), "
     change += ".strides, .data or flags"
-    evidence = tuple(Evidence(f"{s.name}, {s.layout.name}", s.before, s.after) for s in own[:5])
+    evidence = tuple(
+        Evidence(f"{s.name} in the layouts C-contiguous and {s.layout.name}", s.before, s.after, by_law=True)
+        for s in own[:5]
+    )
     return Finding(_NAME, says, change, evidence, context.point)
 
 
@@ -144,4 +147,4 @@ def _asked(context: Context, point: Point, place: int, index: int, laid: Any) ->
     return found.kept if isinstance(found, Pulled) else found.text
 
 
-MISTAKE = Mistake(_NAME, _inject, _recognise)
+MISTAKE = Mistake(_NAME, _inject, _recognise, contains=("argument overwritten", "cotangent overwritten"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,15 +11,16 @@ import numpy as np
 
 from gradcheck.laws import Breach, is_signal
 from gradcheck.laws.structure import structured
-from gradcheck.mistakes.context import Context, copied
+from gradcheck.mistakes.context import Context
+from gradcheck.mistakes.failure import copied
 from gradcheck.mistakes.finding import Finding
 from gradcheck.mistakes.mistake import Mistake
-from gradcheck.mistakes.setting import Gradient, Setting
+from gradcheck.mistakes.setting import Gradient, Sample, Setting
 from gradcheck.rule import Point, Rule
 from gradcheck.tree import Array, flatten
 from gradcheck.verdict.outcome import as_float64
 
-__all__ = ["Idea", "Says", "Wrong", "injected", "named", "one_idea", "variants"]
+__all__ = ["Idea", "Says", "Wrong", "injected", "named", "one_idea", "surer", "variants"]
 
 Wrong = Callable[[Setting], "Gradient | None"]
 Says = Callable[[Context], str]
@@ -68,6 +69,19 @@ def one_idea(name: str, wrong: Wrong, says: Says | str, change: Says | str) -> M
     'FAIL'
     """
     return variants(name, Idea(wrong, says, change))
+
+
+def surer(mistake: Mistake, moves: Callable[[Sample], Iterable[Mapping[int, Any] | None]], where: str) -> Mistake:
+    """Let a mistake that explains a failure explain the last sample too with leaves exchanged that it must not mind."""
+
+    def recognise(context: Context) -> Finding | None:
+        found = mistake.recognise(context)
+        if found is None or not context.samples:
+            return found
+        last = context.samples[-1]
+        return mistake.recognise(context.beside(last, moves(last), where))
+
+    return replace(mistake, recognise=recognise)
 
 
 def named(context: Context, name: str, wrong: Wrong, says: Says | str, change: Says | str) -> Finding | None:

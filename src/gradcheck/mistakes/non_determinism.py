@@ -69,7 +69,7 @@ def _seen(context: Context, point: Point, by_law: bool) -> Finding | None:
         "hand randomness over as an argument (a seed, a mask that the forward keeps), and look for threads that add to "
         "one cell or memory that is read before it is written (np.empty)"
     )
-    evidence = Evidence("the same call again", _far(context, point, answers[0], other), 0.0)
+    evidence = Evidence(f"{_CALLS} answers to the same call", _far(context, point, answers[0], other), 0.0, by_law=True)
     return Finding("non-determinism", says, change, (evidence,), point)
 
 

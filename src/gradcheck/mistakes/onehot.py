@@ -53,14 +53,20 @@ def _added(setting: Setting) -> Gradient | None:
 
 
 def _sum_of_one(setting: Setting) -> Gradient | None:
-    """Take the label weights of each row to sum to one, as those of an index do."""
+    """Take the label weights of each row to sum to one, as those of an index do.
+
+    Where they sum to 0, what is pulled is what it would be with the same weight for each class.
+    """
     roles, parts = setting.roles, setting.parts
     if roles.soft is None or parts is None:
         return None
-    total = np.sum(np.asarray(setting.flat.leaves[roles.soft], dtype=np.float64), axis=-1, keepdims=True)
-    if np.any(total == 0):
+    weights = np.asarray(setting.flat.leaves[roles.soft])
+    total = np.sum(weights, axis=-1, keepdims=True, dtype=np.float64)
+    none = total == 0
+    there = setting.there({roles.soft: np.where(none, 1, weights).astype(weights.dtype)}) if np.any(none) else setting
+    if there is None or there.parts is None:
         return None
-    return replaced(setting, parts.pull / total - parts.push)
+    return replaced(setting, there.parts.pull / np.where(none, weights.shape[-1], total) - parts.push)
 
 
 MISTAKES = (

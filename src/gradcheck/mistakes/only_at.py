@@ -35,7 +35,7 @@ class _Size:
 
 
 def _extents(setting: Setting) -> tuple[int, int] | None:
-    """Give N and K: of logits and labels, or else of the first matrix that is differentiated."""
+    """Give N and K: of the first matrix that is differentiated, be it logits, inputs or the weights of a layer."""
     matrix = next((leaf.array.shape for leaf in setting.leaves if leaf.array.ndim > 1), None)
     if matrix is None:
         return None
@@ -67,9 +67,16 @@ def _recognise(size: _Size, context: Context) -> Finding | None:
         return None
     if len(elsewhere) < _LEAST or any(s.before > 1.0 for s in elsewhere):
         return None
-    says = f"the gradient is wrong for {size.name} only, and right at {len(elsewhere)} other sizes: {size.why}"
+    says = f"the gradient is wrong for {size.name} only{_of_weights(failing)}, "
+    says += f"and right at {len(elsewhere)} other sizes: {size.why}"
     evidence = [Evidence(s.where, s.before, np.inf) for s in here] + [Evidence(s.where, s.before, 0) for s in elsewhere]
     return Finding(f"wrong only for {size.name}", says, size.change, tuple(evidence), failing.point)
+
+
+def _of_weights(sample: Sample) -> str:
+    """Say of which matrix N and K are rows and columns, where they are not those of the data."""
+    roles, matrix = sample.roles, next(leaf for leaf in sample.leaves if leaf.array.ndim > 1)
+    return f" (rows and columns of {matrix.path})" if roles.rows != int(np.prod(matrix.array.shape[:-1])) else ""
 
 
 def _has(size: _Size, sample: Sample) -> bool:
@@ -79,7 +86,7 @@ def _has(size: _Size, sample: Sample) -> bool:
 
 def _drawn(size: _Size, context: Context) -> list[Sample]:
     found = [
-        context.drawn(variant, rows=wanted.get("rows"), classes=wanted.get("classes"))
+        context.drawn(variant, first=wanted.get("first"), classes=wanted.get("classes"))
         for variant, wanted in enumerate((*size.having, *size.lacking))
     ]
     return [sample for sample in found if sample is not None]
@@ -111,8 +118,8 @@ _SIZES = (
     _Size(
         "N = 1",
         lambda n, k: n == 1 and k > 1,
-        ({"rows": 1}, {"rows": 1, "classes": 4}, {"rows": 1, "classes": 6}),
-        ({"rows": 2}, {"rows": 3}),
+        ({"first": 1}, {"first": 1, "classes": 4}, {"first": 1, "classes": 6}),
+        ({"first": 2}, {"first": 3}),
         _by_columns,
         "an axis of length 1 goes missing on the way, as with np.squeeze",
         "take the axis by its number, squeeze(axis=...) or [:, 0], and sum with keepdims=True",
@@ -120,7 +127,7 @@ _SIZES = (
     _Size(
         "K = 1",
         lambda n, k: k == 1 and n > 1,
-        ({"classes": 1}, {"classes": 1, "rows": 4}, {"classes": 1, "rows": 6}),
+        ({"classes": 1}, {"classes": 1, "first": 4}, {"classes": 1, "first": 6}),
         ({"classes": 2}, {"classes": 3}),
         _summed_over_rows,
         "one column is taken for no column, as with np.squeeze, or (N, 1) meets (N,) and becomes (N, N)",
@@ -129,8 +136,8 @@ _SIZES = (
     _Size(
         "N = K",
         lambda n, k: n == k and n > 1,
-        ({"rows": 3, "classes": 3}, {"rows": 4, "classes": 4}, {"rows": 5, "classes": 5}),
-        ({"rows": 3, "classes": 4}, {"rows": 5, "classes": 2}, {"rows": 4, "classes": 5}),
+        ({"first": 3, "classes": 3}, {"first": 4, "classes": 4}, {"first": 5, "classes": 5}),
+        ({"first": 3, "classes": 4}, {"first": 5, "classes": 2}, {"first": 4, "classes": 5}),
         _along_the_other_axis,
         "an axis is told by its length, which here is that of the other too",
         "tell axes by their place, axis=0 and axis=-1, and broadcast with [:, None] instead of by length",

@@ -12,15 +12,16 @@ from gradcheck.mistakes.context import Context
 from gradcheck.mistakes.finding import Finding
 from gradcheck.mistakes.making import injected, named
 from gradcheck.mistakes.mistake import Mistake
-from gradcheck.mistakes.options import option_named, options_of, shown
+from gradcheck.mistakes.options import Option, option_named, options_of, shown
 from gradcheck.mistakes.setting import Gradient, Setting
 from gradcheck.rule import Rule
 
-__all__ = ["MISTAKE", "Altered", "altered", "first_altered"]
+__all__ = ["MISTAKE", "Altered", "altered", "first_altered", "recognised"]
 
 _NAME = "option missing"
 
 Altered = Callable[[Any], Any]
+Told = Callable[[Option, str, Altered], tuple[str, str]]
 
 # Where a term vanishes that is added, what is not asked for, and a factor that is 1: in this order, since a cap of 1 is
 # no cap that is absent.
@@ -58,16 +59,25 @@ def _inject(rule: Rule) -> Rule:
     return injected(rule, partial(first_altered, _NEUTRAL))
 
 
-def _recognise(context: Context) -> Finding | None:
+def recognised(context: Context, name: str, alterations: Mapping[str, Altered], told: Told) -> Finding | None:
+    """Name the first option that explains the failure at one of the values it may be altered to."""
     for option in options_of(context.origin):
-        for neutral, alter in _NEUTRAL.items():
-            says = f"the backward does not know {option.name}: it answers as if that were {neutral}"
-            says += f", where it is {value}" if (value := shown(option.value)) else ""
-            change = f"differentiate what the forward does with {option.name} too, and put it into the gradient"
-            found = named(context, _NAME, partial(altered, option.name, alter), says, change)
+        for what, alter in alterations.items():
+            says, change = told(option, what, alter)
+            found = named(context, name, partial(altered, option.name, alter), says, change)
             if found is not None:
                 return found
     return None
+
+
+def _told(option: Option, neutral: str, _: Altered) -> tuple[str, str]:
+    says = f"the backward does not know {option.name}: it answers as if that were {neutral}"
+    says += f", where it is {value}" if (value := shown(option.value)) else ""
+    return says, f"differentiate what the forward does with {option.name} too, and put it into the gradient"
+
+
+def _recognise(context: Context) -> Finding | None:
+    return recognised(context, _NAME, _NEUTRAL, _told)
 
 
 MISTAKE = Mistake(_NAME, _inject, _recognise)

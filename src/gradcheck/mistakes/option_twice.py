@@ -9,10 +9,10 @@ import numpy as np
 
 from gradcheck.mistakes.context import Context
 from gradcheck.mistakes.finding import Finding
-from gradcheck.mistakes.making import injected, named
+from gradcheck.mistakes.making import injected
 from gradcheck.mistakes.mistake import Mistake
-from gradcheck.mistakes.option_missing import Altered, altered, first_altered
-from gradcheck.mistakes.options import options_of, shown
+from gradcheck.mistakes.option_missing import Altered, first_altered, recognised
+from gradcheck.mistakes.options import Option, shown
 from gradcheck.rule import Rule
 
 __all__ = ["MISTAKE"]
@@ -29,17 +29,15 @@ def _inject(rule: Rule) -> Rule:
     return injected(rule, partial(first_altered, _TWICE))
 
 
+def _told(option: Option, what: str, alter: Altered) -> tuple[str, str]:
+    says = f"the backward applies {option.name} twice: it answers as if it were {what}"
+    if value := shown(option.value):
+        says += f", {shown(alter(option.value))}, where it is {value}"
+    return says, f"let {option.name} act in one place of the gradient only"
+
+
 def _recognise(context: Context) -> Finding | None:
-    for option in options_of(context.origin):
-        for what, alter in _TWICE.items():
-            says = f"the backward applies {option.name} twice: it answers as if it were {what}"
-            if value := shown(option.value):
-                says += f", {shown(alter(option.value))}, where it is {value}"
-            change = f"let {option.name} act in one place of the gradient only"
-            found = named(context, _NAME, partial(altered, option.name, alter), says, change)
-            if found is not None:
-                return found
-    return None
+    return recognised(context, _NAME, _TWICE, _told)
 
 
 MISTAKE = Mistake(_NAME, _inject, _recognise)

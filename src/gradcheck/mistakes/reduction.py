@@ -49,6 +49,14 @@ def _weighed(setting: Setting) -> float | None:
     return None
 
 
+def _over_classes(setting: Setting) -> float | None:
+    """Sum the weights of the classes, whether or not rows have them."""
+    classes = setting.roles.classes
+    vectors = (d.value for d in setting.data if _is_weights(d.value) and d.value.shape == (classes,))
+    total = float(np.sum(next(vectors, 0.0)))
+    return total if total > 0 else None
+
+
 def _is_weights(value: object) -> bool:
     return isinstance(value, np.ndarray) and is_float(value.dtype) and value.ndim > 0 and bool(np.all(value >= 0))
 
@@ -96,6 +104,11 @@ _WEIGHTS_FOR_N = Idea(
     "the mean is divided by the sum of the weights, where the forward divides by the number of rows",
     "divide by the number of rows, not by the sum of their weights",
 )
+_CLASSES_FOR_WEIGHTS = Idea(
+    partial(_scaled, count=_weighed, over=_over_classes),
+    "the mean is divided by the sum of the weights of all classes, where the forward adds them up over the rows",
+    "divide by the sum of the weights of the rows present, weights[y].sum(), not by weights.sum()",
+)
 _N_FOR_KEPT = Idea(
     partial(_scaled, count=_kept, over=_rows),
     "the mean is divided by the number of all rows, where the forward divides by that of the rows it does not ignore",
@@ -141,6 +154,6 @@ MISTAKES = (
     variants("factor N", _ONE_N_MISSING),
     variants("factor 1/N", _ONE_N_TOO_MANY),
     variants("another axis for N", _K_FOR_N, _SEQUENCES_FOR_N),
-    variants("weights' sum", _N_FOR_WEIGHTS, _WEIGHTS_MISSING, _WEIGHTS_TOO_MANY, _WEIGHTS_FOR_N),
+    variants("weights' sum", _N_FOR_WEIGHTS, _CLASSES_FOR_WEIGHTS, _WEIGHTS_MISSING, _WEIGHTS_TOO_MANY, _WEIGHTS_FOR_N),
     variants("kept rows' count", _N_FOR_KEPT, _KEPT_MISSING, _KEPT_FOR_N),
 )

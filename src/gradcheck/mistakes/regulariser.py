@@ -48,8 +48,7 @@ def _recognise(context: Context) -> Finding | None:
         if not strengths:
             continue
         missing = all(c > 0 for c in strengths.values())
-        terms = " and ".join(f"{abs(c):.6g} times {kind}{path}" for path, c in strengths.items())
-        penalty = " + ".join(_POWERS[kind].format(abs(c), path) for path, c in strengths.items())
+        terms, penalty = _terms(kind, strengths), _penalty(kind, strengths)
         if missing:
             says = f"the gradient lacks {terms}: the penalty {penalty} is in the forward only"
             change = f"add {terms} to the gradient"
@@ -59,6 +58,20 @@ def _recognise(context: Context) -> Finding | None:
         if (found := named(context, _NAME, partial(_less, slope, strengths), says, change)) is not None:
             return found
     return None
+
+
+def _terms(kind: str, strengths: Mapping[str, float]) -> str:
+    alike: dict[str, list[str]] = {}
+    for path, strength in strengths.items():
+        alike.setdefault(f"{abs(strength):.6g}", []).append(f"{kind}{path}")
+    each = {True: "each of ", False: ""}
+    return " and ".join(f"{size} times {each[len(paths) > 1]}{', '.join(paths)}" for size, paths in alike.items())
+
+
+def _penalty(kind: str, strengths: Mapping[str, float]) -> str:
+    """Write the penalty down for one array of each strength, the rest being the same."""
+    powers = [_POWERS[kind].format(abs(strength), path) for path, strength in strengths.items()]
+    return powers[0] if len(powers) == 1 else f"{powers[0]}, and so on,"
 
 
 def _fitted(context: Context, slope: Callable[[Array], Array]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from gradcheck.tree import Array, Flat
 __all__ = ["Reading", "readings"]
 
 ROWS, CLASSES = "rows", "classes"
+FIRST = "first"  # of the axes of the first matrix, which in a network are not rows
 # Unequal, and neither 1 nor 2, which too much coincides with; small, since a point is to be judged in milliseconds.
 _SIZES = ((3, 4, 5, 6, 7, 8), (5, 3, 4, 7, 6, 2), (4, 7, 3, 5, 8, 6))
 
@@ -44,7 +45,7 @@ class Reading:
         What has no name is left out.
         """
         axes = () if index is None else self.names[index]
-        stand_in = {ROWS: axes[0], CLASSES: axes[-1]} if len(axes) > 1 else {}
+        stand_in = {FIRST: axes[0], ROWS: axes[0], CLASSES: axes[-1]} if len(axes) > 1 else {}
         names = {wanted: wanted if wanted in self.axes else stand_in.get(wanted) for wanted in fixed}
         return {name: fixed[wanted] for wanted, name in names.items() if name is not None}
 

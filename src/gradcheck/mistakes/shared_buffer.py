@@ -52,7 +52,7 @@ def _recognise(context: Context) -> Finding | None:
         return None
     says, change = found
     before = distance(context, first.kept, first.results)
-    evidence = Evidence("the failing point, after one more call", before or np.inf, 0.0)
+    evidence = Evidence("a result, and what it holds after one more call", before or np.inf, 0.0, by_law=True)
     return Finding("shared buffer", says, change, (evidence,), context.point)
 
 

@@ -58,7 +58,9 @@ def _recognise(context: Context) -> Finding | None:
     if evidence is None and (context.breach is None or not moves):
         return None  # nothing here tells it from a gradient that is constant, by mistake or rightly
     if evidence is None:
-        evidence = (Evidence("two points of the same shapes", np.inf, 0.0),)
+        evidence = (
+            Evidence("the answers at two points of the same shapes, equal to the bit", np.inf, 0.0, by_law=True),
+        )
     return Finding(_NAME, says, _CHANGE, evidence, context.point)
 
 

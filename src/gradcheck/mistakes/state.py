@@ -93,7 +93,11 @@ def _growing(context: Context) -> Reading | None:
         return None
     says = "each call adds its gradient to that of the calls before: asked twice at one point, it has grown by it"
     change = "start from zeros in each call, and let the caller add up"
-    return says, change, Evidence("the same call again", distance(context, answers[0], answers[1]), 0.0)
+    return (
+        says,
+        change,
+        Evidence("two answers to the same call", distance(context, answers[0], answers[1]), 0.0, by_law=True),
+    )
 
 
 def _used_up(context: Context) -> Reading | None:
@@ -109,7 +113,11 @@ def _used_up(context: Context) -> Reading | None:
     seen = difference(once.flat, once.kept, again.kept)
     says = f"the pullback changes what the forward saved for it: {seen} at the second call"
     change = "let the pullback only read what was saved: no out=, no *=, no pop() on it"
-    return says, change, Evidence("the same pullback again", distance(context, once.kept, again.kept), 0.0)
+    return (
+        says,
+        change,
+        Evidence("two calls of the same pullback", distance(context, once.kept, again.kept), 0.0, by_law=True),
+    )
 
 
 def _latest(context: Context) -> Reading | None:
@@ -129,7 +137,7 @@ def _latest(context: Context) -> Reading | None:
     says = "the pullback answers with the values of the latest forward, not of its own: run at two points and pulled "
     says += "back at the first, it gives the gradient at the second"
     change = "keep what the pullback needs in its closure or in a cache that is handed to it, not in self or a global"
-    return says, change, Evidence("pulled back after a forward elsewhere", before, after)
+    return says, change, Evidence("a pullback before and after a forward elsewhere", before, after, by_law=True)
 
 
 def _placed(context: Context) -> Reading | None:
@@ -151,7 +159,11 @@ def _placed(context: Context) -> Reading | None:
     if not after <= 1.0 < before:
         return None
     says = "the rule knows an array by its place in memory: with new numbers in the same array it answers as before"
-    return says, "key the cache by the numbers, or keep none", Evidence("new numbers in the same arrays", before, after)
+    return (
+        says,
+        "key the cache by the numbers, or keep none",
+        Evidence("answers to new numbers in the same arrays and in new ones", before, after, by_law=True),
+    )
 
 
 MISTAKE = Mistake(_NAME, _inject, _recognise)

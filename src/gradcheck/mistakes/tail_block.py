@@ -130,7 +130,7 @@ def _with_sizes(context: Context, tail: _Tail) -> Context | None:
     A shorter array than a block is all rest, which tells nothing, or none.
     """
     lengths = (tail.block, tail.block + 1, 3 * tail.block, 3 * tail.block + 1)
-    drawn = [context.drawn(v, **{"rows" if tail.axis == 0 else "classes": n}) for v, n in enumerate(lengths)]
+    drawn = [context.drawn(v, **{"first" if tail.axis == 0 else "classes": n}) for v, n in enumerate(lengths)]
     samples = (*context.samples, *(s for s in drawn if s is not None))
     partly = [s for s in samples if s.before > 1.0 and _has(_partly, tail, s)]
     wholly = [s for s in samples if s.before <= 1.0 and _has(_whole, tail, s)]

@@ -24,24 +24,38 @@ _MOST = 24
 
 
 def _alone(sign: int, setting: Setting) -> Gradient | None:
-    """Give each tied entry what it gets once it is moved up, or down, by itself, where that is another thing."""
+    """Give each tied entry what it gets once it is moved up, or down, by itself, where that is another thing.
+
+    Where it is another thing too if all are moved, the entry is at a kink of its own, as 0 is in a ReLU.
+    """
     found = [g.copy() for g in setting.gradient]
     changed = False
     for slot, leaf in enumerate(setting.leaves):
-        for index in _tied(leaf.array):
+        tied = _tied(leaf.array)
+        kinks = _kinks(setting, slot, sign) if tied else None
+        for index in tied:
             far, near = (_moved(setting, slot, index, sign * scale) for scale in (1.0, NEARER))
-            if far is None or near is None:
+            if kinks is None or far is None or near is None:
                 return None
-            if jumps(np.asarray(far), np.asarray(near), setting.gradient[slot][index]):
+            if not kinks[index] and jumps(np.asarray(far), np.asarray(near), setting.gradient[slot][index]):
                 found[slot][index] = far
                 changed = True
     return tuple(found) if changed else None
 
 
+def _kinks(setting: Setting, slot: int, sign: int) -> Array | None:
+    leaf = setting.leaves[slot]
+    far, near = (
+        setting.at({leaf.index: leaf.array + leaf.array.dtype.type(sign * scale * np.max(step(leaf.array)))})
+        for scale in (1.0, NEARER)
+    )
+    return None if far is None or near is None else jumps(far[slot], near[slot], setting.gradient[slot])
+
+
 def _moved(setting: Setting, slot: int, index: tuple[int, ...], steps: float) -> float | None:
     leaf = setting.leaves[slot]
     x = leaf.array.copy()
-    x[index] = x[index] + x.dtype.type(steps * step(x))
+    x[index] = x[index] + x.dtype.type(steps * step(x)[index])
     there = setting.at({leaf.index: x})
     return None if there is None else float(there[slot][index])
 
