@@ -85,7 +85,7 @@ def test_1_a_wrong_gradient(write: Write, capsys: Captured, name: str) -> None:
     path = write("mine.py", WRONG)
     assert _verify(f"{path}{name}") == 1
     text = capsys.readouterr().out
-    assert re.search(r"^FAIL: mine\.nll_grad, by z \(\d, \d\)$", text, re.MULTILINE)
+    assert re.search(r"^FAIL mine\.nll_grad: only the label.s entry of each row is right", text, re.MULTILINE)
     assert re.search(r"^  reproduce   gradcheck replay \.gradcheck/failures/\w+\.npz$", text, re.MULTILINE)
     assert text.endswith("\n1 verified: 0 passed, 1 failed, 0 undecided\n")
 
@@ -94,7 +94,7 @@ def test_3_nothing_could_judge(write: Write, capsys: Captured) -> None:
     path = write("mine.py", ENDLESS)
     assert _verify(str(path)) == 3
     text = capsys.readouterr().out
-    assert "UNDECIDED: mine.endless_grad" in text
+    assert "UNDECIDED mine.endless_grad: " in text
     assert "the forward is not finite at this point" in text
     assert text.endswith("\n1 verified: 0 passed, 0 failed, 1 undecided\n")
 
@@ -194,7 +194,7 @@ def _kept(write: Write, capsys: Captured) -> str:
 def test_replay_before_and_after_the_fix(write: Write, capsys: Captured) -> None:
     kept = _kept(write, capsys)
     assert main(["replay", kept]) == 1
-    assert capsys.readouterr().out.startswith("FAIL: mine.nll_grad, by z")
+    assert capsys.readouterr().out.startswith("FAIL mine.nll_grad: only the label")
     assert [str(path) for path in Path(".gradcheck/failures").iterdir()] == [kept], "the same failure, the same file"
 
     del sys.modules["mine"]  # as in a new process

@@ -178,6 +178,16 @@ def test_cases_come_from_the_module(write: Write) -> None:
     assert found == ["for all", "for hinge"]
 
 
+def test_cases_of_a_forward_are_those_of_the_function_it_is_of(write: Write) -> None:
+    names = ("relu", "tanh", "norm")
+    pairs = "".join(f"def {f}_forward(x): ...\ndef {f}_backward(dout, cache): ...\n" for f in names)
+    mine = write("mine.py", pairs + "relu_cases = 'short'\ntanh_cases = 'of f'\ntanh_forward_cases = 'full'\n")
+    found: list[object] = [t.cases() for t in resolve(str(mine))[:2]]
+    assert found == ["short", "full"]
+    with pytest.raises(TargetError, match=r"mine: norm_forward takes 1 argument, .* norm_cases = gradcheck\."):
+        _one(f"{mine}:norm_forward").cases()
+
+
 @pytest.mark.parametrize("more", ["", ", reduction='mean'", ", *, reduction='mean'"])
 def test_two_arguments_are_taken_for_logits_and_labels(write: Write, more: str) -> None:
     path = write("mine.py", f"def nll(z, y{more}): ...\ndef nll_grad(z, y{more}): ...")

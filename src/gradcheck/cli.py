@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Sequence
 
 from gradcheck import __version__
+from gradcheck.commands.arguments import positive
+from gradcheck.commands.colour import coloured
 from gradcheck.errors import DataError, GradcheckError, GradientMismatch, GradientUndecided, TrainingDiverged
 
 __all__ = ["main"]
@@ -29,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("\ninterrupted", *getattr(interrupt, "__notes__", ()), sep="\n", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read the output has had enough, as head has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -39,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gradcheck: {error}", file=sys.stderr)
         return 2
     except GradientMismatch as error:
-        print(error)
+        print(coloured(str(error)))
         return 1
     except GradientUndecided as error:
-        print(error)
+        print(coloured(str(error)))
         return 3
     except TrainingDiverged as error:
         print(f"gradcheck: {error}", file=sys.stderr)
@@ -93,7 +95,7 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("target", nargs="?", metavar="TARGET", help="MODULE, MODULE:NAME, FILE.py or FILE.py:NAME")
     parser.add_argument("--list", action="store_true", help="show what would be checked, and check nothing")
     parser.add_argument(
-        "--examples", type=_positive, default=100, metavar="N", help="inputs for each gradient (default: 100)"
+        "--examples", type=positive, default=100, metavar="N", help="inputs for each gradient (default: 100)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="makes the inputs repeatable (default: 0)")
     parser.add_argument(
@@ -104,7 +106,7 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument(
         "--jobs",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="processes (default: one for each CPU where there is enough to do; 1 runs all in this one)",
     )
@@ -147,9 +149,3 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     from gradcheck.commands import compare
 
     compare.add_parser(commands, epilog=_EXIT_CODES)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)

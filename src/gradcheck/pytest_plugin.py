@@ -166,10 +166,10 @@ class _Listener:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take the whole reports of a worker of pytest-xdist over."""
+    """Take over what a worker of pytest-xdist has to show of its reports."""
     packed = getattr(node, "workeroutput", {}).get("gradcheck")
     if packed:
-        _results(node.config).unpack(packed)
+        _results(node.config).sections.unpack(packed)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -177,17 +177,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     results = session.config.stash.get(_RESULTS, None)
     if results is None:
         return
-    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    output: dict[str, str] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["gradcheck"] = results.packed()
-    else:
-        from gradcheck.errors import GradcheckError
-
-        try:
-            results.finish()
-        except (OSError, GradcheckError) as error:  # what else the session has to say must come out all the same
-            results.written.append(f"not written: {error}")
-            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        output["gradcheck"] = results.sections.packed()
+    elif not results.finish():  # the summary says what, and what else the session has to say comes out all the same
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -197,5 +191,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
         lines = summary(config.stash[_RESULTS])
         if lines:
-            terminalreporter.section("gradcheck")
+            terminalreporter.write_sep("=", "gradcheck")
             terminalreporter.write_line("\n".join(lines))

@@ -60,7 +60,8 @@ class Target:
         TargetError
             If nothing does, and the arguments cannot be taken for logits and labels.
         """
-        for candidate in (f"{self.name}_cases", "cases"):
+        stem = self.name.removesuffix("_forward")
+        for candidate in (f"{self.name}_cases", f"{stem}_cases", "cases"):
             if hasattr(self.module, candidate):
                 found: SearchStrategy[tuple[Any, ...]] = getattr(self.module, candidate)
                 return found
@@ -71,7 +72,7 @@ class Target:
             return strategies.softmax_nll()
         raise TargetError(
             f"{self.module.__name__}: {self.name} takes {required} argument{'s' * (required != 1)}, so they are not "
-            f"taken for logits and labels; say what draws them: {self.name}_cases = "
+            f"taken for logits and labels; say what draws them: {stem}_cases = "
             "gradcheck.strategies.like(<example arguments>)"
         )
 

@@ -64,7 +64,7 @@ def test_what_got_worse_and_the_smallest_point_that_shows_it(write: Write, capsy
     assert _compare("v1/losses.py:nll", "v2/losses.py:nll") == 1
     text = capsys.readouterr().out
     assert "worse at " in text
-    assert "FAIL: losses.nll_grad, by z (1, 3)" in text, "one row, of one or two"
+    assert "  z           (1, 3): " in text, "one row, of one or two"
     (kept,) = Path(".gradcheck/failures").iterdir()
     assert f"gradcheck replay {kept}" in text
     assert {Path(file).parent.name for file in load_failure(kept).files} == {"v2"}
@@ -76,7 +76,7 @@ def test_nothing_moved(write: Write, capsys: Captured) -> None:
     assert capsys.readouterr().out.endswith("\nnothing got worse, and nothing was mended\n")
     write("wrong.py", OVERFLOWS + CASES)
     assert _compare("wrong.py:nll", "wrong.py:nll") == 1, "as wrong as before is wrong"
-    assert "nothing got worse, and nothing was mended\n\nFAIL: wrong.nll_grad" in capsys.readouterr().out
+    assert "nothing got worse, and nothing was mended\n\nFAIL wrong.nll_grad: " in capsys.readouterr().out
 
 
 def test_closer_to_being_wrong(write: Write, capsys: Captured) -> None:
@@ -144,6 +144,14 @@ def test_2_what_cannot_be_compared(write: Write, capsys: Captured, arguments: tu
     error = capsys.readouterr().err
     assert error.startswith("gradcheck: ")
     assert message.replace("g_vjp", "grad_g") in error
+
+
+@pytest.mark.parametrize("examples", ["0", "-3", "many", "1.5"])
+def test_2_a_number_of_points_that_is_none(capsys: Captured, examples: str) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(["compare", "mine.py:nll", "mine.py:nll", f"--examples={examples}"])
+    assert exited.value.code == 2
+    assert f"argument --examples: {examples!r} is not a positive whole number" in capsys.readouterr().err
 
 
 def test_points_are_those_of_the_seed(write: Write) -> None:

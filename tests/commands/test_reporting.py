@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +72,48 @@ def test_ctrl_c_leaves_what_was_done(write: Write, capsys: Captured) -> None:
     assert main(["verify", "mine.py", "--examples", "5", "--jobs", "1", "--json", "r.json"]) == 130
     assert "1 of 2 verified" in capsys.readouterr().out
     assert [r["name"] for r in _content("r.json")["reports"]] == ["mine.cube_grad"]
+
+
+SLOW = """
+    import time
+
+    def slow(x): return np.sum(x ** 4)
+    def slow_grad(x):
+        time.sleep(30)
+        return 4 * x ** 3
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_signal_midway_leaves_both_files(write: Write, jobs: str) -> None:
+    pytest.importorskip("matplotlib", reason="pages need the extra 'report'")
+    write("mine.py", PAIRS.replace("1.0 * x", "2.0 * x") + SLOW)
+    command = [sys.executable, "-m", "gradcheck", "verify", "mine.py", "--examples", "5", "--jobs", jobs]
+    # as from a terminal, whose Ctrl-C goes to all processes of the group
+    running = subprocess.Popen(
+        [*command, "--json", "r.json", "--html", "r.html"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", start_new_session=True,
+    )  # fmt: skip
+    assert running.stdout is not None
+    before = "".join(next(running.stdout) for _ in range(2))
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert before.count("PASS") == 2
+    assert "2 of 3 verified: 2 passed, 0 failed, 0 undecided\nwrote r.json\nwrote r.html\n" in out
+    assert err == "\ninterrupted\n"
+    assert [r["name"] for r in _content("r.json")["reports"]] == ["mine.cube_grad", "mine.square_grad"]
+    assert "2 gradients: 2 right" in Path("r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder here that refuses files even from root")
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_folder_that_cannot_be_written_is_told_first(write: Write, capsys: Captured, option: str) -> None:
+    write("mine.py", PAIRS)
+    assert main(["verify", "mine.py", option, "/proc/r"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("gradcheck: /proc/r cannot be written: the folder /proc: ")
 
 
 @pytest.mark.parametrize("option", ["--json", "--html"])

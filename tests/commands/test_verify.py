@@ -18,6 +18,7 @@ import pytest
 from gradcheck.cli import main
 from gradcheck.commands.workers import in_order, in_processes, jobs_for
 from gradcheck.errors import RuleError
+from gradcheck.report import load_failure
 
 Write = Callable[[str, str], Path]
 Captured = pytest.CaptureFixture[str]
@@ -41,6 +42,27 @@ PAIRS = """
 ASLEEP = "def sleepy(x): time.sleep(600)\n    def sleepy_grad(x): return x\n    cases ="
 
 
+# Ctrl-C reaches whoever does not ignore it, as a command in the background of a shell does.
+COMMAND = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); import gradcheck.cli as cli; "
+# A failure was found, and the smallest is still looked for when Ctrl-C comes.
+SHRINKING = """
+    from gradcheck.verification.run import Run
+
+    one = Run.one
+    def slow(run, case, point):
+        if run.failed is not None:
+            print("found", flush=True)
+            time.sleep(600)
+        return one(run, case, point)
+    Run.one = slow
+"""
+
+
+def _started(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", f"{COMMAND}sys.exit(cli.main({list(arguments)}))"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+
+
 def _shown(text: str) -> str:
     """Leave out what differs from run to run: seconds, and the names of files, which hold times of their own."""
     return re.sub(r"\(\d+\.\d s\)|\w{12}\.npz", "", text)
@@ -60,8 +82,7 @@ def test_two_processes_say_what_one_says(write: Write, capfd: pytest.CaptureFixt
 
 def test_ctrl_c_ends_the_processes_and_says_what_is_known(write: Write) -> None:
     write("mine.py", PAIRS.replace("cases =", ASLEEP, 1))
-    command = [sys.executable, "-m", "gradcheck", "verify", "mine.py", "--examples", "5", "--jobs", "2"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    running = _started("verify", "mine.py", "--examples", "5", "--jobs", "2")
     assert running.stdout is not None
     first = running.stdout.readline()
     assert first.startswith("mine.cube_grad ")
@@ -72,6 +93,25 @@ def test_ctrl_c_ends_the_processes_and_says_what_is_known(write: Write) -> None:
     assert running.returncode == 130
     assert re.search(r"^[1-3] of 4 verified: 1 passed, ", out, re.MULTILINE)
     assert err == "\ninterrupted\n"
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_keeps_the_failure_that_was_found(write: Write, jobs: str) -> None:
+    write("mine.py", PAIRS + SHRINKING)
+    running = _started("verify", "mine.py", "--examples", "5", "--jobs", jobs, "--json", "r.json")
+    assert running.stdout is not None
+    assert any("found" in line for line in running.stdout)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert re.search(r"^[01] of 3 verified: ", out, re.MULTILINE)
+    (kept,) = Path(".gradcheck/failures").iterdir()
+    assert load_failure(kept).rule == "mine.square_grad"
+    said = "mine.square_grad is wrong; this was found so far, at a point that is not the smallest\n"
+    said += f"  gradcheck replay {kept}\n"
+    assert said in err
+    assert err.replace(said, "") == "\ninterrupted\n"
+    assert Path("r.json").is_file()
 
 
 def test_a_process_that_dies_is_told(write: Write, capfd: pytest.CaptureFixture[str]) -> None:

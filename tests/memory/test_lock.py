@@ -55,6 +55,13 @@ def test_it_reads_well_and_back(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["gradcheck.lock"]
 
 
+def test_names_may_hold_any_characters(tmp_path: Path) -> None:
+    names = (('é"\\\n\u202e.py::test[<x>]', "\U0001f600"), ("\udc80.py::test", "\\udc80"))
+    lock = Lock({key: Margins("entry-wise", {"any input": 0.5}) for key in names})
+    write_lock(tmp_path / "gradcheck.lock", lock)
+    assert read_lock(tmp_path / "gradcheck.lock") == lock
+
+
 def test_none_is_empty(tmp_path: Path) -> None:
     assert read_lock(tmp_path / "gradcheck.lock") == Lock()
     assert Lock().get("a.py::test", "mine.f") is None

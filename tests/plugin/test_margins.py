@@ -75,15 +75,15 @@ def test_margins_are_kept_and_held_to(pytester: pytest.Pytester, run: Run) -> No
     }
 
 
-def test_what_is_not_kept_is_not_compared_and_said(pytester: pytest.Pytester, run: Run) -> None:
+def test_what_is_not_kept_is_not_compared_and_said(pytester: pytest.Pytester, run_here: Run) -> None:
     pytester.makepyfile(test_half=SUITE)
     (pytester.path / "ulps").write_text("7", encoding="utf-8")  # wrong
     kept = {"version": 1, "tests": {"test_gone.py::test_gone": {"gone": {"grade": "lossy", "margins": {}}}}}
     (pytester.path / "gradcheck.lock").write_text(json.dumps(kept), encoding="utf-8")
-    result = run("--gradcheck-compare-fail=2")
+    result = run_here("--gradcheck-compare-fail=2")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         ["1 not in gradcheck.lock, so not compared: pytest --gradcheck-update adds what is new"]
     )
-    run("--gradcheck-update").assert_outcomes(passed=1, failed=1)
+    run_here("--gradcheck-update").assert_outcomes(passed=1, failed=1)
     assert _lock(pytester.path).keys() == {"test_half.py::test_another"}, "what is wrong has no margin"

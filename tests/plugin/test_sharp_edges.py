@@ -54,19 +54,93 @@ def test_subtests_are_parts_of_one_test(pytester: pytest.Pytester, run: Run) -> 
     assert [(one["name"], one["tally"]["examples"]) for one in reports] == [("here.right", 2), ("here.wrong", 1)]
 
 
-def test_a_disk_that_fills_up_hides_nothing(pytester: pytest.Pytester, run: Run) -> None:
+# What comes in the way while the tests run, so that it is not refused at the start.
+LATER = """
+    import os
+    import numpy as np
+    import gradcheck
+
+    def test_half():
+        gradcheck.check(gradcheck.from_loss(lambda w: 0.5 * (w * w).sum(), lambda w: +w, name="half"), np.ones(2))
+        {later}
+"""
+
+
+def test_a_file_that_cannot_be_written_costs_no_other(pytester: pytest.Pytester, run_here: Run) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
     pytester.mkdir("folder")
-    pytester.makepyfile("import os\n\ndef test_vanishing():\n    os.rmdir('folder')\n    assert False\n")
-    result = run("--gradcheck-json=folder/out.json", "--junitxml=junit.xml")
+    pytester.makepyfile(LATER.format(later="os.rmdir('folder')"))
+    files = ("--gradcheck-json=folder/out.json", "--gradcheck-html=out.html", "--gradcheck-update")
+    result = run_here(*files, "--junitxml=junit.xml")
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*= gradcheck =*", "not written: *folder/out.json cannot be written: *"])
-    assert (pytester.path / "junit.xml").exists()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*= gradcheck =*", "not written: *folder/out.json cannot be written: *", "wrote */out.html", "wrote */*.lock"],
+        consecutive=True,
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    assert all((pytester.path / name).is_file() for name in ("out.html", "gradcheck.lock", "junit.xml"))
 
 
-def _results(tmp_path: Path, *, json_file: bool = False) -> Results:
-    path = tmp_path / "out.json" if json_file else None
-    return Results.of(Options(path, None, True, False, None, (), False), tmp_path)
+def test_a_lock_that_cannot_be_written_is_said(pytester: pytest.Pytester, run_here: Run) -> None:
+    pytester.makepyfile(LATER.format(later="os.mkdir('gradcheck.lock')"))
+    result = run_here("--gradcheck-update", "--gradcheck-json=out.json")
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(["*= gradcheck =*", "wrote */out.json", "not written: *gradcheck.lock*"])
+    assert list(pytester.path.glob("*.tmp")) == []
+
+
+def test_an_interrupt_leaves_what_is_known(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(LATER.format(later="") + "\n    def test_stopped():\n        raise KeyboardInterrupt\n")
+    result = run("--gradcheck-summary", "--gradcheck-json=out.json")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*= gradcheck =*", "PASS *half in *::test_half", "wrote */out.json"])
+    (report,) = json.loads((pytester.path / "out.json").read_text(encoding="utf-8"))["reports"]
+    assert report["name"] == "half"
+
+
+AGAIN = """
+    from _pytest.runner import runtestprotocol
+
+    def pytest_runtest_protocol(item, nextitem):
+        for _ in range(2):  # as plugins do that try a test again
+            reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        return True
+"""
+
+
+def test_a_test_that_is_tried_again_is_told_of_once(pytester: pytest.Pytester, run_here: Run) -> None:
+    pytester.makeconftest(AGAIN)
+    pytester.makepyfile(LATER.format(later=""))
+    result = run_here("--gradcheck-json=out.json", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=1)
+    (report,) = json.loads((pytester.path / "out.json").read_text(encoding="utf-8"))["reports"]
+    assert report["tally"]["examples"] == 1
+    assert (pytester.path / "junit.xml").read_text(encoding="utf-8").count('name="gradcheck"') == 1
+
+
+def test_a_target_draws_what_the_profile_says(pytester: pytest.Pytester, run_here: Run) -> None:
+    pytester.makeconftest("import hypothesis\nhypothesis.settings.register_profile('few', max_examples=3)\n")
+    pytester.makepyfile(
+        mine="""
+        import numpy as np
+        from gradcheck import strategies as gst
+
+        def half(w): return 0.5 * np.sum(w * w)
+        def half_grad(w): return +w
+        cases = gst.like(np.ones(2))
+        """
+    )
+    for profile, points in (("few", 3), ("default", 100)):
+        result = run_here("--gradcheck-target=mine.py", "--gradcheck-summary", f"--hypothesis-profile={profile}")
+        result.stdout.fnmatch_lines([f"PASS     {points} * mine.half_grad in mine.py::half_grad"])
+
+
+def _results(tmp_path: Path) -> Results:
+    return Results.of(Options(None, None, True, False, None, (), False), tmp_path)
 
 
 def test_names_of_grouped_tests_lose_their_group() -> None:
@@ -82,25 +156,6 @@ def test_a_property_of_the_same_name_is_left_alone(tmp_path: Path) -> None:
     properties = [(PROPERTY, 3), ("other", "x"), (PROPERTY, record.as_json())]
     results.take(SimpleNamespace(nodeid="a.py::test", user_properties=properties, outcome="passed"))  # type: ignore[arg-type]
     assert [entry.record for entry in results.entries.values()] == [record]
-
-
-def test_a_report_that_cannot_be_sent_is_named(tmp_path: Path) -> None:
-    rule = gradcheck.from_loss(lambda w, power: power(w).sum(), lambda w, power: 3 * power(w) / w, name="power")
-    w = np.array([1.0, 2.0])
-    sendable = gradcheck.examine(gradcheck.from_loss(lambda w: (w * w).sum(), lambda w: 2 * w, name="square"), w)
-    worker, controller = _results(tmp_path, json_file=True), _results(tmp_path, json_file=True)
-    for report in (gradcheck.examine(rule, w, power=lambda w: w**3), sendable):
-        properties = [(PROPERTY, Record.of(report).as_json())]
-        hook = SimpleNamespace(nodeid="a.py::test", user_properties=properties, outcome="passed")
-        worker.reports["a.py::test", report.origin.name] = report
-        controller.take(hook)  # type: ignore[arg-type]
-    controller.unpack(worker.packed())
-    controller.finish()
-    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert [(one["test"], one["name"]) for one in content["reports"]] == [("a.py::test", "square")]
-    ((name, why),) = ((one["name"], one["why"]) for one in content["not_run"])
-    assert name == "a.py::test power"
-    assert "did not come through" in why
 
 
 def test_noise_that_hypothesis_has_seeded_is_noise() -> None:

@@ -22,7 +22,8 @@ import gradcheck
 from gradcheck.errors import MissingExtra
 from gradcheck.mistakes import Evidence, Finding
 from gradcheck.report import Diagnosis, Report, Tally
-from gradcheck.report.html import render_html, require_html, write_html
+from gradcheck.report.html import Section, page_of, render_html, require_html, section_of, sections_of, write_html
+from gradcheck.report.visible import visible
 from gradcheck.rule import Point
 from gradcheck.verdict import Discrepancy, Outcome, Vote
 
@@ -40,6 +41,7 @@ HOSTILE = (
     "\"'><svg onload=alert(1)>",
     "{{ 7 * 7 }}{% raw %}",
     "$\\frac{1}{0}$ & &lt; <!--",
+    "javascript:alert(1)",
     "x" * 300,
     "grüße \u202e\u2066 \x00\x1b[31m \udc80 数",
 )
@@ -125,7 +127,9 @@ def hostile(make_report: MakeReport, compared: Compared, text: str) -> Report:
 @pytest.fixture(scope="module")
 def odd_page(make_report: MakeReport, compared: Compared) -> str:
     """Make a page of reports in which hostile texts stand wherever somebody else's words are shown."""
-    right = make_report(compared([1.0], [1.0]), outcome=Outcome.PASS, name="right")
+    regimes = dict.fromkeys(HOSTILE, 3) | {"never": 0}
+    tally = Tally(3, "entry-wise", 2.0, 1e-9, regimes, {}, {}, dict.fromkeys(HOSTILE, 2.0))
+    right = make_report(compared([1.0], [1.0]), outcome=Outcome.PASS, name="right", tally=tally)
     return render_html(
         [right, *(hostile(make_report, compared, text) for text in HOSTILE)], dict.fromkeys(HOSTILE, "x" * 200)
     )
@@ -148,7 +152,41 @@ def test_hostile_texts_are_shown_and_do_nothing(odd_page: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_texts_do_nothing_in_a_notebook(make_report: MakeReport, compared: Compared, text: str) -> None:
     fragment = hostile(make_report, compared, text)._repr_html_()
-    assert text.encode("utf-8", "backslashreplace").decode() in "".join(read(fragment).said)
+    assert visible(text) in "".join(read(fragment).said)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("paper", ["#ffffff", "#111111", "#1e1e1e"], ids=["light", "dark in Jupyter", "dark elsewhere"])
+def test_a_notebook_has_what_it_takes_on_any_paper(wrong: Report, outcome: Outcome, paper: str) -> None:
+    fragment = replace(wrong, verdict=replace(wrong.verdict, outcome=outcome))._repr_html_()
+    structure = read(fragment)
+    assert structure.tags[0][0] == "div"
+    assert not {tag for tag, _ in structure.tags} & {"script", "style", "html", "head", "body", "svg"}
+    attributes = {name for _, those in structure.tags for name in those}
+    assert attributes == {"style"}, "no class or id that the notebook could mean something else by"
+    assert "background" not in fragment
+    colours = set(re.findall(r"#[0-9a-f]{6}", fragment))
+    assert len(colours) == 1, "the rest is in the colour of the notebook's own text"
+    # what is bold and of the size of text around it, by the guidelines of the web for large text
+    assert all(contrast(colour, paper) >= 3.0 for colour in colours)
+
+
+def contrast(one: str, other: str) -> float:
+    """Measure it as the guidelines of the web do, between two colours written as #rrggbb."""
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_contrast_is_what_it_is() -> None:
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+    assert contrast("#123456", "#123456") == 1
 
 
 def test_a_structure_that_is_broken_is_seen() -> None:
@@ -186,6 +224,13 @@ def test_pictures_have_names(wrong_page: str) -> None:
     assert re.match(r"Error of finite differences against the step, along entry w\[\d, 1\]: .*your gradient", names[1])
     assert all(attributes.get("role") == "img" for tag, attributes in structure.tags if tag == "svg")
     assert dict(structure.tags)["html"]["lang"] == "en"
+    tables = [
+        (attributes.get("aria-label"), following)
+        for (tag, attributes), (following, _) in pairwise(structure.tags)
+        if tag == "table"
+    ]
+    assert tables
+    assert all(name or following == "caption" for name, following in tables)
     levels = [int(tag[1]) for tag, _ in structure.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
@@ -233,10 +278,37 @@ def test_a_page_without_reports_says_so() -> None:
 def test_of_many_only_the_first_have_pictures(
     make_report: MakeReport, compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradcheck.report.html._PICTURED", 2)
-    structure = read(render_html([make_report(compared([1.0, 2.0], [2.0, 2.0])) for _ in range(3)]))
+    monkeypatch.setattr("gradcheck.report.section.PICTURED", 2)
+    right = make_report(compared([1.0, 2.0], [1.0, 2.0]), outcome=Outcome.PASS)
+    reports = [right, *(make_report(compared([1.0, 2.0], [2.0, 2.0])) for _ in range(2))]
+    assert [bool(section.pictures) for section in sections_of(reports)] == [False, True, True]
+    structure = read(render_html(reports))
     assert sum(tag == "svg" for tag, _ in structure.tags) == 2
-    assert "of the first 2 only" in "".join(structure.said)
+    assert "Pictures are drawn of the first" in "".join(structure.said)
+
+
+def test_of_sections_from_many_processes_only_the_first_keep_their_pictures(
+    make_report: MakeReport, compared: Compared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradcheck.report.html.PICTURED", 2)
+    failed, passed = (
+        section_of(make_report(compared([1.0, 2.0], [1.0, last]), outcome=outcome))
+        for last, outcome in ((3.0, Outcome.FAIL), (2.0, Outcome.PASS))
+    )
+    structure = read(page_of([passed, failed, passed]))
+    assert sum(tag == "svg" for tag, _ in structure.tags) == 2
+    assert "".join(structure.said).count("Pictures are drawn of the first") == 1
+
+
+def test_a_page_can_be_laid_out_of_sections_that_were_sent_as_json(wrong: Report, wrong_page: str) -> None:
+    section = section_of(wrong)
+    text = section.as_json()
+    read_back = Section.from_json(text)
+    assert read_back == section
+    assert read_back.as_json() == text
+    assert page_of([read_back]) == wrong_page
+    assert all(ord(c) < 128 for c in text)  # whatever a pipe or a file takes
+    assert "function" not in text
 
 
 @pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
@@ -268,14 +340,20 @@ function luminance(colour) {
 function measured(frame) {
   const page = frame.contentDocument, root = page.documentElement, style = e => frame.contentWindow.getComputedStyle(e);
   const paper = luminance(style(page.body).backgroundColor);
-  const contrast = e => { const l = luminance(style(e).color), [a, b] = l > paper ? [l, paper] : [paper, l];
+  const contrast = c => { const l = luminance(c), [a, b] = l > paper ? [l, paper] : [paper, l];
                           return (a + 0.05) / (b + 0.05); };
   const seen = [...page.querySelectorAll('h1, h2, p, td, th, dt, dd, summary, a, figcaption')].filter(e => e.innerText);
+  const drawn = [...page.querySelectorAll('svg text')].filter(e => /var|currentColor/.test(e.getAttribute('style')));
   const scrolls = '.box:not(:has(.stack)), pre, svg, details:not([open])';
   const wide = [...page.querySelectorAll('main *')]
     .filter(e => !e.closest(scrolls) && e.getBoundingClientRect().right > root.clientWidth + 1);
   return { width: frame.width, scroll: root.scrollWidth, client: root.clientWidth, paper: paper,
-    contrast: Math.min(...seen.map(contrast)), wide: wide.map(e => e.outerHTML.slice(0, 80)),
+    contrast: Math.min(...seen.map(e => contrast(style(e).color)), ...drawn.map(e => contrast(style(e).fill))),
+    drawn: drawn.length, unnamed: [...page.querySelectorAll('table')]
+      .filter(e => !(e.getAttribute('aria-label') || e.caption?.textContent)).length,
+    alive: [...page.querySelectorAll('script, iframe, object, embed, img, form, [onload], [onerror]')]
+      .concat([...page.querySelectorAll('a')].filter(e => !e.getAttribute('href').startsWith('#'))).length,
+    wide: wide.map(e => e.outerHTML.slice(0, 80)),
     pictures: [...page.querySelectorAll('svg')]
       .map(e => [e.getAttribute('aria-label'), e.getBoundingClientRect().width]),
     letters: Math.min(...[...page.querySelectorAll('svg text')].map(e => e.getBoundingClientRect().height)),
@@ -311,22 +389,26 @@ def browse(pages: list[str], scheme: int, folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
 def test_pages_are_readable_in_a_browser(scheme: int, wrong_page: str, odd_page: str, tmp_path: Path) -> None:
     spoiled = wrong_page.replace("<main>", '<main><p style="width: 1500px; color: #888">too wide and too pale</p>')
+    spoiled = spoiled.replace("</main>", '<a href="javascript:0"></a><table></table></main>')
     *found, narrow, wide = browse([wrong_page, odd_page, spoiled], scheme, tmp_path)
     for seen in (narrow, wide):  # so that it is known to be seen
         assert seen["wide"]
         assert seen["contrast"] < 4.5 or scheme == DARK
+        assert seen["alive"] == seen["unnamed"] == 1
     assert narrow["scroll"] > narrow["client"]
     assert len(found) == 4
     for seen in found:
         assert seen["scroll"] <= seen["client"] <= int(seen["width"]), seen["wide"]
         assert seen["wide"] == []
         assert seen["contrast"] >= 4.5
+        assert seen["drawn"] > 5
+        assert seen["unnamed"] == seen["alive"] == 0
         assert seen["paper"] > 0.9 if scheme == LIGHT else seen["paper"] < 0.05
         assert all(name and 100 < width <= int(seen["width"]) for name, width in seen["pictures"])
         assert seen["letters"] >= 8
-    assert [len(seen["pictures"]) for seen in found] == [2, 2, 7, 7]
+    assert [len(seen["pictures"]) for seen in found] == [2, 2, 9, 9]
     assert "Finite differences against the step: entry w" in found[0]["text"]
-    assert "7 wrong, 1 right, 7 not run" in found[2]["text"]
+    assert "8 wrong, 1 right, 8 not run" in found[2]["text"]
     assert "<script>alert(1)</script>" in found[3]["text"]
 
 

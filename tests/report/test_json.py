@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ from gradcheck.errors import InvalidArgument
 from gradcheck.laws import Breach
 from gradcheck.mistakes import Evidence, Finding
 from gradcheck.report import Diagnosis, Report, Tally
-from gradcheck.report.as_json import report_as_dict, suite_as_dict, write_json
+from gradcheck.report.as_json import part_as_dict, report_as_dict, suite_of, write_json
 from gradcheck.rule import Point
 from gradcheck.verdict import Discrepancy, Outcome
 
@@ -68,7 +69,7 @@ def documented(page: str) -> set[str]:
 
 def test_the_page_lists_every_field(full: Report) -> None:
     listed = documented(PAGE.read_text(encoding="utf-8"))
-    suite = suite_as_dict([full], {"mine": "it raised"})
+    suite = suite_of([{**part_as_dict(full), "test": "test_mine.py::test_it"}], {"mine": "it raised"})
     written = {p.removeprefix("reports[].") for p in paths(suite)}
     assert written - listed == set()
     assert listed - written == set()
@@ -87,6 +88,7 @@ def test_what_is_read_back_is_what_was_said(full: Report, tmp_path: Path) -> Non
     assert content["not_run"] == [{"name": "other", "why": "why"}]
     report = content["reports"][0]
     assert (report["outcome"], report["saved"], report["law"]["name"]) == ("FAIL", "kept.npz", "pure")
+    assert report["replay"] == "gradcheck replay kept.npz"
     assert report["findings"][0]["point"] == {
         "args": ["np.array([0.5, -1.0])"],
         "kwargs": {"alpha": "2.0"},
@@ -113,6 +115,29 @@ def test_what_is_not_finite_is_a_string(
     entry = report["arrays"][0]["entries"][0]
     assert (entry["analytic"], entry["over_allowance"]) == (text, "Infinity")
     assert np.array_equal(float(text), value, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16", "float32"])
+def test_numbers_of_narrow_types_are_the_ones_they_hold(name: str, tmp_path: Path) -> None:
+    dtype = np.dtype(getattr(ml_dtypes, name, name))
+    x, too_large = np.array([0.3, 1.7, -2.6], dtype), np.array([1, 1, 1.5], dtype)
+
+    def grad(w: Any) -> Any:
+        return 3 * w**2 * too_large
+
+    report = gradcheck.examine(gradcheck.from_loss(lambda w: np.sum(w**3), grad, name="cube"), x)
+    content = json.loads(write_json([report], tmp_path / "r.json").read_text(encoding="utf-8"))["reports"][0]
+    array = content["arrays"][0]
+    entry = array["entries"][0]
+    assert (content["outcome"], array["precision"], entry["index"]) == ("FAIL", name, [2])
+    # every one of them is a float64 too, and nothing is rounded on the way
+    assert entry["analytic"] == float(grad(x)[2])
+    assert entry["reference"] == pytest.approx(3 * float(x[2]) ** 2, rel=1e-15)
+    assert entry["over_allowance"] == pytest.approx(abs(entry["analytic"] - entry["reference"]) / entry["allowed"])
+    # and what is to be pasted makes the same bits
+    code = re.search(r"np\.array\(\[.*?\], dtype=\S+?\)", content["reproduction"])
+    assert code
+    assert eval(code[0], {"np": np, "ml_dtypes": ml_dtypes}).tobytes() == x.tobytes()
 
 
 def test_texts_are_kept_and_can_be_written(make_report: MakeReport, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import gradcheck
-from gradcheck.report import Report
+from gradcheck.report import Report, Tally
 from gradcheck.report.as_json import over_allowance
-from gradcheck.report.pictures import draw_heat_map, draw_v, matrix_view
+from gradcheck.report.pictures import draw_heat_map, draw_regimes, draw_v, matrix_view
 from gradcheck.report.v_curve import VCurve, v_curve
 from gradcheck.verdict import Discrepancy, Grade
 
@@ -123,3 +124,37 @@ def test_arrays_of_all_kinds_are_drawn(compared: Compared, shape: tuple[int, ...
     assert svg.startswith('<svg role="img" aria-label="Heat map of error over allowance, worst ')
     assert svg.rstrip().endswith("</svg>")
     assert len(svg) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("regimes", "ulps", "told"),
+    [
+        ({"ties": 3, "huge": 0}, {"ties": 1.25}, "1 of 2 visited; most, 1 ulp, in ties"),
+        ({"ties": 3, "huge": 1}, {"ties": 0.0, "huge": 3e9}, "2 of 2 visited; most, 3e9 ulp, in huge"),
+        ({"ties": 0}, {}, "0 of 1 visited"),
+        ({"ties": 3, "huge": 1}, {"ties": math.inf, "huge": 1.0}, "2 of 2 visited; most, inf ulp, in ties"),
+        ({"a < b & $\\frac{1}{0}$ \u202e" + "x" * 99: 1}, {}, "1 of 1 visited"),
+    ],
+)
+def test_regimes_of_all_kinds_are_drawn(regimes: dict[str, int], ulps: dict[str, float], told: str) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need the extra 'report'")
+    svg = draw_regimes(Tally(3, "entry-wise", 1.0, 1e-9, regimes, regime_ulps=ulps), "key")
+    assert svg.startswith(f'<svg role="img" aria-label="Worst ulps and number of examples by regime, {told}" style=')
+    assert "\u202e" not in svg
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    shown = [name if len(name) <= 28 else "a &lt; b &amp; $\\frac{1}{0}$ \\u202…" for name in regimes]
+    assert [word for word in words if word in shown] == shown
+    assert words.count(" never") == sum(count == 0 for count in regimes.values())
+
+
+def test_more_ulps_are_further_to_the_right() -> None:
+    pytest.importorskip("matplotlib", reason="pictures need the extra 'report'")
+    regimes = dict.fromkeys(["exact", "tenth", "one", "hundred"], 1)
+    ulps = dict(zip(regimes, [0.0, 0.1, 1.0, 100.0], strict=True))
+    svg = draw_regimes(Tally(4, "entry-wise", 100.0, 1e-9, regimes, regime_ulps=ulps), "key")
+    dots = [
+        float(x) for x in re.findall(r'<use href="#key-[^"]*" x="([\d.]+)" y="[\d.]+" style="fill: var\(--accent', svg)
+    ]
+    exact, tenth, one, hundred = dots
+    assert exact == tenth, "below a tenth it does not matter how far"
+    assert hundred - one == pytest.approx(2 * (one - tenth)), "a logarithmic scale"

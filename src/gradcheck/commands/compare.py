@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.commands.arguments import positive
 from gradcheck.errors import InvalidArgument, TargetError
 from gradcheck.memory import Change, Margins, changes
 from gradcheck.memory.margins import shown
@@ -52,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ep
     )
     parser.add_argument("old", metavar="OLD", help="MODULE:NAME or FILE.py:NAME")
     parser.add_argument("new", metavar="NEW", help="the same, of the new version")
-    parser.add_argument("--examples", type=int, default=100, metavar="N", help="points to draw (default: 100)")
+    parser.add_argument("--examples", type=positive, default=100, metavar="N", help="points to draw (default: 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="makes the points repeatable (default: 0)")
     parser.add_argument(
         "--factor", type=float, default=2.0, metavar="X", help="how much closer to being wrong is worse (default: 2)"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gradcheck.catalogue import entries
+from gradcheck.commands.arguments import positive
 from gradcheck.errors import CheckFailed, GradcheckError
 from gradcheck.rule import Rule
 from gradcheck.targets import resolve
@@ -62,7 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ep
     )
     parser.add_argument("target", nargs="?", metavar="TARGET", help="MODULE, MODULE:NAME, FILE.py or FILE.py:NAME")
     parser.add_argument(
-        "--examples", type=_positive, default=100, metavar="N", help="inputs that the check draws (default: 100)"
+        "--examples", type=positive, default=100, metavar="N", help="inputs that the check draws (default: 100)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="makes the inputs repeatable (default: 0)")
     parser.add_argument(
@@ -75,12 +76,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ep
     parser.add_argument("--json", type=Path, metavar="PATH", help="write a list of reports there")
     parser.add_argument("--markdown", action="store_true", help="print a table, for a page")
     parser.set_defaults(run=run)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -26,7 +26,7 @@ class Reporting:
         Raises
         ------
         InvalidArgument
-            If a folder is not there.
+            If a folder is not there, or may not be written to.
         MissingExtra
             If a page is wanted and what makes it is not installed.
         """

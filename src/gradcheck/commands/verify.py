@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import Any
 
 from gradcheck.catalogue import Entry, entries
+from gradcheck.commands.colour import coloured
 from gradcheck.commands.reporting import Reporting
 from gradcheck.commands.workers import in_processes, jobs_for
 from gradcheck.errors import CheckFailed, GradcheckError
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
                 reporting.reports.append(replace(one.report, rule=item.rule))
             elif one.why:
                 reporting.not_run[item.task.name] = one.why
-            print(one.text, flush=True)
+            print(coloured(one.text), flush=True)
     except KeyboardInterrupt:
         print(_total(outcomes, f" of {len(items)}"))
         reporting.write()

@@ -91,4 +91,5 @@ def write_lock(path: Path, lock: Lock) -> None:
     for (test, rule), margins in lock.margins.items():
         tests.setdefault(test, {})[rule] = {"grade": margins.grade, "margins": dict(margins.regimes)}
     text = json.dumps({"version": _VERSION, "tests": tests}, indent=1, sort_keys=True, ensure_ascii=False)
-    write_whole(path, text + "\n")
+    # half of a surrogate pair, which a name of a file may hold, comes out as JSON escapes it
+    write_whole(path, text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")

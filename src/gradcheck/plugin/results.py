@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from gradcheck.errors import DataError
+from gradcheck.errors import DataError, GradcheckError
 from gradcheck.memory import LOCK, Change, Gathering, Lock, Margins, Record, changes, read_lock, write_lock
 from gradcheck.plugin.options import Options
-from gradcheck.report import Report
+from gradcheck.plugin.sections import Key, Sections
 
 __all__ = ["PROPERTY", "Entry", "Results", "id_of_test"]
 
-_LOST = "its report did not come through from the worker of pytest-xdist that checked it"
 _SHOWN = 5  # of what has worsened: one point may be in ten regimes at once
 PROPERTY = "gradcheck"  # the name under which records travel in ``user_properties``, and appear in JUnit's XML
 
@@ -33,26 +30,26 @@ class Entry:
 
 @dataclass
 class Results:
-    """What is known so far. Records come with every test; whole reports only where a file is to be written of them."""
+    """What is known so far. Records come with every test; whole reports, where a file wants them, at the end."""
 
     options: Options
     lock_path: Path
     lock: Lock
-    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
-    reports: dict[tuple[str, str], Report] = field(default_factory=dict)
+    sections: Sections
+    entries: dict[Key, Entry] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, options: Options, root: Path) -> Results:
         """Begin, and refuse what could not be written or compared when the work is done."""
         path = root / LOCK
-        _require_writable(options)
+        _require_writable(options, path)
         if options.factor is not None and not path.is_file():
             raise pytest.UsageError(f"{path} is not there to compare with; pytest --gradcheck-update writes it")
         wanted = options.update or options.factor is not None
         try:
-            return cls(options, path, read_lock(path) if wanted else Lock())
-        except DataError as error:
+            return cls(options, path, read_lock(path) if wanted else Lock(), Sections(options))
+        except (DataError, OSError) as error:
             raise pytest.UsageError(str(error)) from None
 
     def worsened(self, test: str, record: Record) -> list[Change]:
@@ -83,9 +80,7 @@ class Results:
         for properties in (item.user_properties, report.user_properties):
             others = [(name, value) for name, value in properties if name != PROPERTY]  # this may be another try
             properties[:] = [*others, *records]
-        if self.options.wants_reports:
-            test = id_of_test(item.nodeid)
-            self.reports |= {(test, one.origin.name): one for one in reports}
+        self.sections.add(id_of_test(item.nodeid), reports)
 
     def take(self, report: pytest.TestReport) -> None:
         """Take the records that came with the report of a test."""
@@ -95,32 +90,22 @@ class Results:
             if record is not None:
                 self.entries[test, record.rule] = Entry(test, record, report.outcome)
 
-    def packed(self) -> list[tuple[str, str, bytes]]:
-        """Pack the reports of a worker for the controller, each by itself: one that holds a function cannot be."""
-        return list(_packed(self.reports.items()))
-
-    def unpack(self, packed: Iterable[tuple[str, str, bytes]]) -> None:
-        """Take over the reports of a worker."""
-        self.reports |= {(test, rule): pickle.loads(one) for test, rule, one in packed}  # noqa: S301  our own worker's
-
-    def finish(self) -> None:
-        """Write what was asked for."""
-        keys = sorted(self.reports)
-        reports = [self.reports[key] for key in keys]
-        lost = {" ".join(key): _LOST for key in sorted(self.entries.keys() - self.reports.keys())}
-        if self.options.json is not None:
-            _write_json(self.options.json, [test for test, _ in keys], reports, lost)
-            self.written.append(f"wrote {self.options.json}")
-        if self.options.html is not None:
-            from gradcheck.report.html import write_html
-
-            write_html(reports, self.options.html, lost)
-            self.written.append(f"wrote {self.options.html}")
-        if self.options.update:
-            self.written.extend(self._update())
+    def finish(self) -> bool:
+        """Write what was asked for, each file whatever becomes of the others; tell whether all could be."""
+        known = self.entries.keys()
+        whole = True
+        for lines in (self.sections.write_json(known), self.sections.write_html(known), self._update()):
+            try:
+                self.written.extend(lines)
+            except (OSError, GradcheckError) as error:
+                self.written.append(f"not written: {error}")
+                whole = False
+        return whole
 
     def _update(self) -> Iterator[str]:
-        """Write the margins of every test that passed; a test that did not leaves its lines as they were."""
+        """Write the margins of every test that passed, if asked to; of one that did not, those kept before stay."""
+        if not self.options.update:
+            return
         run: dict[str, dict[str, Margins]] = {}
         for (test, rule), entry in self.entries.items():
             margins = entry.record.kept
@@ -157,30 +142,12 @@ def _record(value: object) -> Record | None:
         return None
 
 
-def _packed(reports: Iterable[tuple[tuple[str, str], Report]]) -> Iterator[tuple[str, str, bytes]]:
-    for (test, rule), report in reports:
-        try:
-            yield test, rule, pickle.dumps(report)
-        except Exception:  # noqa: S112  pickle fails in many ways; `finish` says which reports did not arrive
-            continue
-
-
-def _write_json(path: Path, tests: list[str], reports: list[Report], lost: dict[str, str]) -> None:
-    from gradcheck.report.as_json import suite_as_dict
-    from gradcheck.report.writing import write_whole
-
-    content = suite_as_dict(reports, lost)
-    for test, report in zip(tests, content["reports"], strict=True):
-        report["test"] = test
-    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def _require_writable(options: Options) -> None:
+def _require_writable(options: Options, lock: Path) -> None:
     from gradcheck.errors import InvalidArgument, MissingExtra
     from gradcheck.report.writing import require_folder
 
     try:
-        for path in filter(None, (options.json, options.html)):
+        for path in filter(None, (options.json, options.html, lock if options.update else None)):
             require_folder(path)
         if options.html is not None:
             from gradcheck.report.html import require_html

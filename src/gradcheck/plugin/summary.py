@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradcheck.memory import FLOOR, LOCK
+from gradcheck.memory import FLOOR, LOCK, Record
 from gradcheck.memory.margins import shown
 from gradcheck.plugin.results import Entry, Results
 
@@ -13,7 +13,13 @@ __all__ = ["summary"]
 
 def summary(results: Results) -> list[str]:
     """Lay out the section: a table if it was asked for, then whatever failed, then the files that were written."""
-    return [*(_table(results) if results.options.summary else ()), *_failures(results), *results.written]
+    lines = [*(_table(results) if results.options.summary else ()), *_failures(results)]
+    return [*map(_visible, lines), *results.written]
+
+
+def _visible(line: str) -> str:
+    """Escape what names may hold and a terminal obeys, or cannot encode."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def _failures(results: Results) -> Iterator[str]:
@@ -34,24 +40,23 @@ def _failures(results: Results) -> Iterator[str]:
 
 def _table(results: Results) -> Iterator[str]:
     """List every gradient: how it came out, over how many points, and the regime in which it came closest to wrong."""
+    if not results.entries:
+        yield "no gradient was checked"
+        return
     rows = [("outcome", "points", "grade", "worst ulp", "of allowed", "worst in", "gradient")]
     for entry in sorted(results.entries.values(), key=_closeness):
         record = entry.record
-        regime, margin = max(record.margins.items(), key=lambda pair: pair[1], default=("", 0.0))
-        rows.append(
-            (
-                record.outcome,
-                str(record.examples),
-                record.grade if record.kept else "",
-                f"{record.worst_ulps:.2g}" if record.kept else "",
-                shown(margin) if regime else "",
-                regime if margin > FLOOR else "",
-                f"{record.rule} in {entry.test}",
-            )
-        )
+        numbers = _numbers(record) if record.kept else ("", "", "", "")
+        rows.append((record.outcome, str(record.examples), *numbers, f"{record.rule} in {entry.test}"))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]) - 1)]
     for *cells, name in rows:
         yield "  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), name])
+    yield "(of allowed: the largest error as a share of what rounding explains; above 1 is wrong)"
+
+
+def _numbers(record: Record) -> tuple[str, str, str, str]:
+    regime, margin = max(record.margins.items(), key=lambda pair: pair[1])
+    return record.grade, f"{record.worst_ulps:.2g}", shown(margin), regime if margin > FLOOR else ""
 
 
 def _closeness(entry: Entry) -> tuple[bool, float, float, str]:

@@ -28,7 +28,7 @@ from gradcheck.verdict import Discrepancy, Grade, Outcome
 if TYPE_CHECKING:
     from gradcheck.mistakes import Finding
 
-__all__ = ["SCHEMA", "over_allowance", "report_as_dict", "suite_as_dict", "write_json"]
+__all__ = ["SCHEMA", "over_allowance", "part_as_dict", "report_as_dict", "suite_as_dict", "suite_of", "write_json"]
 
 SCHEMA = 1  # counts up when a field is taken away or comes to mean something else, not when one is added
 _WORST = 5  # entries of an array: what one looks at before one looks for the pattern
@@ -52,21 +52,29 @@ def report_as_dict(report: Report) -> dict[str, Any]:
     >>> content["outcome"], content["arrays"][0]["entries"][0]["reference"]
     ('FAIL', 12.0)
     """
-    content: dict[str, Any] = _plain({"schema": SCHEMA, "environment": environment(), **_body(report)})
-    return content
+    return {"schema": SCHEMA, "environment": environment(), **part_as_dict(report)}
 
 
 def suite_as_dict(reports: Sequence[Report], not_run: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Give several reports in one, with what could not be run and why, by name."""
-    content: dict[str, Any] = _plain(
-        {
-            "schema": SCHEMA,
-            "environment": environment(),
-            "reports": [_body(report) for report in reports],
-            "not_run": [{"name": name, "why": why} for name, why in (not_run or {}).items()],
-        }
-    )
+    return suite_of([part_as_dict(report) for report in reports], not_run)
+
+
+def part_as_dict(report: Report) -> dict[str, Any]:
+    """Give what `suite_as_dict` holds of one report, as it can be sent from another process."""
+    content: dict[str, Any] = _plain(_body(report))
     return content
+
+
+def suite_of(parts: Sequence[Mapping[str, Any]], not_run: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Put together what `suite_as_dict` gives, of the parts that `part_as_dict` made."""
+    lost = [{"name": name, "why": why} for name, why in (not_run or {}).items()]
+    return {
+        "schema": SCHEMA,
+        "environment": environment(),
+        "reports": [dict(part) for part in parts],
+        "not_run": _plain(lost),
+    }
 
 
 def write_json(
@@ -112,6 +120,7 @@ def _body(report: Report) -> dict[str, Any]:
         },
         "seed": report.seed,
         "saved": None if report.saved is None else str(report.saved),
+        "replay": None if report.saved is None else f"gradcheck replay {report.saved}",
         "reproduction": None if verdict.outcome is Outcome.PASS else reproduction(report),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from gradcheck.report.report import Report
 from gradcheck.rule import is_float
 from gradcheck.tree import Array
 
-__all__ = ["as_code", "reproduction"]
+__all__ = ["as_code", "described", "reproduction"]
 
 _SMALL = 64  # entries in all, a dozen lines of digits; more are read from the file they were kept in
 _WIDTH = 88
@@ -33,7 +34,16 @@ def as_code(value: Any) -> str:
         return _array_code(np.asarray(value))
     if isinstance(value, float):
         return _number(value, np.dtype(float))
-    return "..." if callable(value) else repr(value)
+    return "..." if callable(value) else described(value)
+
+
+def described(value: Any) -> str:
+    """Write what has no such expression, in words that are the same in every process."""
+    try:
+        text = repr(value)
+    except Exception as error:  # somebody else's repr must not hide the failure
+        return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", text) if text.startswith("<") else text
 
 
 def _array_code(array: Array) -> str:

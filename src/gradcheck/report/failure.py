@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.errors import DataError
+from gradcheck.report.code import described
 from gradcheck.report.report import Report
 from gradcheck.rule import is_float
 from gradcheck.tree import Array
@@ -161,7 +162,7 @@ def _encode(value: Any, arrays: dict[str, Array]) -> Any:
         narrow = array.dtype.kind == "V" and is_float(array.dtype)
         arrays[name] = array.view(f"u{array.dtype.itemsize}") if narrow else array
         return {"array": name, "dtype": array.dtype.name, "shape": array.shape}
-    return {"opaque": repr(value)}
+    return {"opaque": described(value)}
 
 
 def _decode(node: Any, arrays: Mapping[str, Array]) -> Any:

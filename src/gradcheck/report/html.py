@@ -1,53 +1,42 @@
 """The report as one page of HTML: no script, nothing loaded from elsewhere, and whatever a name holds is text.
 
-The page is made of what the JSON holds (`gradcheck.report.as_json`) and of pictures. Needs the extra ``report``.
+The page is laid out of sections, which are plain data (`gradcheck.report.section`). Needs the extra ``report``.
 """
 
 from __future__ import annotations
 
 import os
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcheck.errors import MissingExtra
+from gradcheck.extras import import_extra
 from gradcheck.laws import UNFIT
-from gradcheck.report.as_json import suite_as_dict
-from gradcheck.report.pictures import draw_heat_map, draw_v, matrix_view, require_matplotlib
+from gradcheck.report.as_json import suite_of
+from gradcheck.report.canvas import own_names, require_matplotlib
 from gradcheck.report.report import Report
-from gradcheck.report.v_curve import VCurve, v_curve
+from gradcheck.report.section import PICTURED, UNPICTURED, Picture, Section, section_of, sections_of
+from gradcheck.report.visible import visible
 from gradcheck.report.writing import write_whole
-from gradcheck.verdict import Discrepancy, Outcome
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render_html", "require_html", "write_html"]
+__all__ = ["Picture", "Section", "page_of", "render_html", "require_html", "section_of", "sections_of", "write_html"]
 
-# As many reports get pictures, failures first: half a second and 70 kB for each.
-_PICTURED = 12
 _MANY = 1e4  # from here a power of ten says more than digits do
-_ORDER = (Outcome.FAIL, Outcome.UNDECIDED, Outcome.PASS)
-
-
-@dataclass(frozen=True)
-class _Picture:
-    title: str
-    text: str
-    svg: Any  # markup
 
 
 @dataclass(frozen=True)
 class _Item:
-    """One report as the template takes it."""
+    """One section as the template takes it; what is markup in it is marked as such."""
 
     anchor: str
-    report: dict[str, Any]
-    pictures: tuple[_Picture, ...]
+    report: Mapping[str, Any]
+    pictures: tuple[tuple[str, str, Any], ...]
     left_out: tuple[str, ...]
 
 
@@ -59,11 +48,12 @@ def require_html() -> None:
     MissingExtra
         If jinja2 or matplotlib is not installed.
     """
-    try:
-        import jinja2  # noqa: F401  only whether it is there
-    except ImportError as error:
-        raise MissingExtra("a report in HTML", "jinja2", "report") from error
+    _require_jinja2()
     require_matplotlib()
+
+
+def _require_jinja2() -> None:
+    import_extra("jinja2", "a report in HTML", "jinja2", "report")
 
 
 def write_html(
@@ -99,12 +89,29 @@ def render_html(reports: Sequence[Report], not_run: Mapping[str, str] | None = N
         If jinja2 or matplotlib is not installed.
     """
     require_html()
-    ordered = sorted(reports, key=lambda report: _ORDER.index(report.outcome))
-    content = suite_as_dict(ordered, not_run)
-    items = [
-        _item(number, report, described)
-        for number, (report, described) in enumerate(zip(ordered, content["reports"], strict=True), 1)
-    ]
+    return page_of(sections_of(reports), not_run)
+
+
+def page_of(sections: Iterable[Section], not_run: Mapping[str, str] | None = None) -> str:
+    """Lay sections out as one page, failures first; they may have been made in other processes.
+
+    Parameters
+    ----------
+    sections : iterable of Section
+        As `section_of` makes them of a report, or `sections_of` of several; ``Section.as_json`` and
+        ``Section.from_json`` take one from process to process. Pictures are shown of the first twelve.
+    not_run : mapping of str to str, optional
+        What could not be run, by name, and why.
+
+    Raises
+    ------
+    MissingExtra
+        If jinja2 is not installed.
+    """
+    _require_jinja2()
+    ordered = sorted(sections, key=lambda section: section.rank)
+    content = suite_of([section.report for section in ordered], not_run)
+    items = _items(ordered)
     headline = _headline(ordered, len(content["not_run"]))
     alone = len(items) == 1 and not not_run
     title = f"{items[0].report['outcome']} {items[0].report['name']}" if alone else headline
@@ -120,73 +127,27 @@ def render_html(reports: Sequence[Report], not_run: Mapping[str, str] | None = N
     )
 
 
-def _headline(reports: Sequence[Report], not_run: int) -> str:
-    outcomes = [report.outcome for report in reports]
-    counts = [
-        (outcomes.count(outcome), word) for outcome, word in zip(_ORDER, ("wrong", "undecided", "right"), strict=True)
-    ]
+def _items(sections: Sequence[Section]) -> list[_Item]:
+    """Give each section an anchor, and leave the pictures out of those that are too many."""
+    from markupsafe import Markup
+
+    items = []
+    for number, section in enumerate(sections, 1):
+        if number > PICTURED:  # whatever was drawn: a page is the same however many processes made its sections
+            section = replace(section, pictures=(), left_out=(UNPICTURED,))
+        anchor = f"report-{number}"
+        # drawn in `gradcheck.report.pictures`, which escapes the names of others
+        pictures = [(p.title, p.text, Markup(own_names(p.svg, anchor))) for p in section.pictures]  # noqa: S704
+        items.append(_Item(anchor, section.report, tuple(pictures), section.left_out))
+    return items
+
+
+def _headline(sections: Sequence[Section], not_run: int) -> str:
+    ranks = [section.rank for section in sections]
+    counts = [(ranks.count(rank), word) for rank, word in enumerate(("wrong", "undecided", "right"))]
     parts = [f"{count} {word}" for count, word in [*counts, (not_run, "not run")] if count]
-    total = len(reports) + not_run
+    total = len(sections) + not_run
     return f"{total} {'gradient' if total == 1 else 'gradients'}: {', '.join(parts) or 'nothing to show'}"
-
-
-def _item(number: int, report: Report, described: dict[str, Any]) -> _Item:
-    anchor = f"report-{number}"
-    if number > _PICTURED:
-        said = f"Pictures are drawn of the first {_PICTURED} only; a page of this one alone has them."
-        return _Item(anchor, described, (), (said,))
-    if not any(d.analytic.size for d in report.verdict.discrepancies):  # a law was broken before
-        return _Item(anchor, described, (), ())
-    curve = v_curve(report)
-    large = [d for d in report.verdict.discrepancies if d.analytic.size > 1]
-    pictures = [_heat_map(d, f"{anchor}-map-{k}") for k, d in enumerate(large)]
-    if isinstance(curve, VCurve):
-        wrong = report.outcome is Outcome.FAIL and bool(np.isfinite(curve.apart))
-        pictures.append(_v(curve, f"{anchor}-v", wrong=wrong))
-    left_out = (f"No picture of finite differences against the step: {curve}.",) if isinstance(curve, str) else ()
-    return _Item(anchor, described, tuple(pictures), left_out)
-
-
-def _heat_map(discrepancy: Discrepancy, key: str) -> _Picture:
-    from markupsafe import Markup
-
-    _, rows, columns = matrix_view(discrepancy.difference)
-    text = "Red is beyond what rounding explains, blue within."
-    if rows > 1 or columns > 1:
-        text += f" A cell is the worst of {rows} by {columns} entries."
-    if discrepancy.analytic.ndim > 2:
-        text += " All axes but the last run down."
-    # figures and words of our own, as in the other: the names of others are escaped in there
-    svg = Markup(draw_heat_map(discrepancy, key))  # noqa: S704
-    return _Picture(f"Error over allowance: {discrepancy.path}", text, svg)
-
-
-def _v(curve: VCurve, key: str, *, wrong: bool) -> _Picture:
-    from markupsafe import Markup
-
-    svg = Markup(draw_v(curve, key, wrong=wrong))  # noqa: S704  as above
-    title = f"Finite differences against the step: {curve.along}"
-    return _Picture(title, " ".join(_sentences(curve, wrong=wrong)), svg)
-
-
-def _sentences(curve: VCurve, *, wrong: bool) -> Iterator[str]:
-    """Say what is to be seen."""
-    error = float(curve.estimate.error)
-    if not curve.estimate.known:
-        yield f"Finite differences find no slope here: {curve.estimate.detail}."
-        return
-    if wrong and curve.apart > error and curve.off <= error + curve.doubt:
-        yield (
-            f"It is not the step: at the best one, differences are {curve.off:.0e} from the reference "
-            f"and {curve.apart:.1g} from your gradient."
-        )
-    else:
-        within = "within" if curve.off <= error + curve.doubt else "beyond"
-        yield f"At the best step, differences are {curve.off:.0e} from the reference, {within} the {error:.0e} claimed."
-    if curve.estimate.kink:
-        yield f"There is a {curve.estimate.detail}."
-    if np.isfinite(curve.rises) and np.isfinite(curve.falls):
-        yield f"Measured slopes {curve.rises:.2f} and {curve.falls:.2f}; truncation has 2, round-off -1."
 
 
 def _environment() -> Environment:
@@ -196,7 +157,7 @@ def _environment() -> Environment:
         loader=jinja2.PackageLoader("gradcheck.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_visible,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # not numbers, and markup made here
         trim_blocks=True,
     )
     made.filters |= {
@@ -206,6 +167,7 @@ def _environment() -> Environment:
         "by_answer": _by_answer,
         "census": _census,
         "colour": lambda vote: {True: "PASS", False: "FAIL", None: "muted"}[vote["agrees"]],
+        "by_oracle": _by_oracle,
         "noted": _noted,
         "sentence": _sentence,
         "ulps": lambda value: value if isinstance(value, str) else f"{value:.1f}" if value < _MANY else f"{value:.0e}",
@@ -213,14 +175,6 @@ def _environment() -> Environment:
         "word": lambda vote: {True: "for", False: "against", None: "abstains"}[vote["agrees"]],
     }
     return made
-
-
-def _visible(value: Any) -> Any:
-    """Write characters that cannot be seen, or that turn the text around them, as escapes."""
-    if type(value) is not str:  # numbers, and markup that was made here
-        return value
-    hidden = {"Cc", "Cf", "Co", "Cs"}
-    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in hidden and c not in "\n\t" else c for c in value)
 
 
 def _about(value: float | str) -> str:
@@ -239,7 +193,8 @@ def _allowances(errors: Iterable[float | str]) -> str:
 def _sentence(report: dict[str, Any]) -> str:
     if report["outcome"] == "PASS":
         return str(report["line"]).removeprefix("PASS ")
-    return str(report["findings"][0]["says"] if report["findings"] else report["reason"])
+    # as the line of a text, without the verdict and the name, which stand beside it
+    return str(report["line"]).removeprefix(f"{report['outcome']} {report['name']}: ")
 
 
 def _noted(report: dict[str, Any]) -> list[str]:
@@ -259,6 +214,14 @@ def _census(array: dict[str, Any]) -> str:
     parts += [f"{grades[grade]} {name}" for grade, name in names.items() if grades[grade]]
     parts += [f"{array[key]} {key.replace('_', ' ')}" for key in ("not_finite", "not_resolved") if array[key]]
     return ", ".join(parts) + ("" if array["complete"] else ", a sample compared singly")
+
+
+def _by_oracle(votes: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Put together what an oracle says of several directions."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for vote in votes:
+        groups.setdefault(vote["oracle"], []).append(vote)
+    return list(groups.items())
 
 
 def _by_answer(laws: Mapping[str, str]) -> list[tuple[str, list[str]]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from gradcheck.report.as_json import report_as_dict
 from gradcheck.report.report import Report
+from gradcheck.report.visible import visible
 
 __all__ = ["in_notebook"]
 
@@ -27,13 +28,15 @@ def in_notebook(report: Report) -> str:
         f"<div>{verdict} <strong>{_text(content['name'])}</strong></div>",
         f"<div>{_text(said)}</div>",
     ]
+    if content["unlike"]:
+        lines.append(f"<div><strong>Unlike any known mistake:</strong> {_text(content['unlike'])}</div>")
     for finding in content["findings"]:
         lines.append(f"<div><strong>Mistake:</strong> {_text(finding['says'])}</div>")
         lines.append(f"<div><strong>Change:</strong> {_text(finding['change'])}</div>")
     if not passed:
         lines += [_table(array) for array in content["arrays"] if array["grades"]["wrong"]]
-    if content["saved"]:
-        lines.append(f"<div><code>gradcheck replay {_text(content['saved'])}</code></div>")
+    if content["replay"]:
+        lines.append(f"<div><code>{_text(content['replay'])}</code></div>")
     return "\n".join([*lines, "</div>"])
 
 
@@ -53,4 +56,4 @@ def _number(value: float | str, digits: int) -> str:
 
 
 def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(visible(str(value)))

@@ -1,74 +1,43 @@
-"""The pictures of a report, as SVG that takes its colours from the page around it."""
+"""The pictures of a report: finite differences against the step, errors as a heat map, and the regimes."""
 
 from __future__ import annotations
 
-import html
-import io
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcheck.errors import MissingExtra
 from gradcheck.report.as_json import over_allowance
+from gradcheck.report.canvas import ANALYTIC, HEIGHT, INK, MUTED, REFERENCE, UNDECIDED, WIDTH, as_svg, figure_of, style
+from gradcheck.report.report import Tally
 from gradcheck.report.v_curve import VCurve
+from gradcheck.report.visible import visible
 from gradcheck.tree import Array
 from gradcheck.verdict import Discrepancy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-__all__ = ["draw_heat_map", "draw_v", "matrix_view", "require_matplotlib"]
+__all__ = ["draw_heat_map", "draw_regimes", "draw_v", "matrix_view"]
 
-# Colours that matplotlib writes into the SVG and that the page's own, light or dark, are then put in place of.
-_INK, _MUTED, _REFERENCE, _ANALYTIC = "#010101", "#010102", "#010103", "#010104"
-_IN_PAGE = {_INK: "currentColor", _MUTED: "var(--muted)", _REFERENCE: "var(--accent)", _ANALYTIC: "var(--fail)"}
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text, which one can search and which the page's font is put on
-    "svg.hashsalt": "gradcheck",  # equal pictures are equal bytes
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.facecolor": "none",
-    "legend.frameon": False,
-}
-_WIDTH = 4.8  # inches: on a telephone, 360 px wide, its letters are still 8 px high
-_HEIGHT = 3.7
-_ENLARGED = 120  # pixels for each of these inches at most, of 96 to the inch on a screen
 _CELLS = 48  # rows or columns of a heat map; more are narrower than one can point at
 _LABELLED = 10  # rows or columns up to which each cell has room for its number
 _LEAST = 1e-2  # of an allowance: below, it does not matter how far
-
-
-def require_matplotlib() -> None:
-    """Refuse to draw without matplotlib, and say how to install it."""
-    try:
-        import matplotlib as mpl  # noqa: F401  only whether it is there
-    except ImportError as error:
-        raise MissingExtra("drawing a report", "matplotlib", "report") from error
+_TENTH = 0.1  # of an ulp: rounding the right value to the nearest number is off by up to half of one
+_NAME = 28  # characters of a regime's name that there is room for: the longest of our own is as long
 
 
 def draw_v(curve: VCurve, key: str, *, wrong: bool) -> str:
     """Draw the error of finite differences against the step; of a wrong gradient, what it is off by too.
 
-    ``key`` is a word of this picture alone among those of the page.
+    ``key`` is a word of this picture alone among those of the report.
     """
-    with _style():
-        figure, axes = _figure(_WIDTH, _HEIGHT)
+    with style():
+        figure, axes = figure_of(WIDTH, HEIGHT)
         axes.set_xscale("log")
         axes.set_yscale("log")
         if wrong:
-            _points(axes, curve.steps, curve.from_analytic, "x", _ANALYTIC, "from your gradient")
-        _points(axes, curve.steps, curve.from_reference, "o", _REFERENCE, "from the reference")
+            _points(axes, curve.steps, curve.from_analytic, "x", ANALYTIC, "from your gradient")
+        _points(axes, curve.steps, curve.from_reference, "o", REFERENCE, "from the reference")
         low, high = _limits(curve, wrong=wrong)
         axes.set_ylim(low, high)
         axes.set_xlim(curve.steps[-1] / 2, curve.steps[0] * 2)
@@ -80,18 +49,18 @@ def draw_v(curve: VCurve, key: str, *, wrong: bool) -> str:
         axes.set_xlabel("step h")
         axes.set_ylabel("error of the difference")
         figure.legend(loc="outside lower center", ncols=2, handlelength=1.6, columnspacing=1.4)
-        return _svg(figure, _told(curve, wrong=wrong), key)
+        return as_svg(figure, _told(curve, wrong=wrong), key)
 
 
 def draw_heat_map(discrepancy: Discrepancy, key: str) -> str:
     """Draw error over allowance of every entry, as a matrix; of a large one, the worst of each block."""
     view, rows, columns = matrix_view(over_allowance(discrepancy))
-    with _style():
+    with style():
         from matplotlib.colors import TwoSlopeNorm
 
         height, width = view.shape
         # a cell is half an inch wide and a third high, as long as there is room
-        figure, axes = _figure(min(1.6 + 0.5 * width, _WIDTH), min(max(0.8 + 0.33 * height, 1.6), _HEIGHT))
+        figure, axes = figure_of(min(1.6 + 0.5 * width, WIDTH), min(max(0.8 + 0.33 * height, 1.6), HEIGHT))
         finite = view[np.isfinite(view)]
         top = max(2.0, float(np.ceil(np.log10(max(finite.max(initial=1.0), 1.0)))))
         logs = np.where(np.isinf(view), top + 1, np.log10(np.maximum(view, _LEAST)))
@@ -105,7 +74,58 @@ def draw_heat_map(discrepancy: Discrepancy, key: str) -> str:
         bar.set_ticks(ticks, labels=[_power(tick) for tick in ticks])
         bar.set_label("error / allowed")
         worst = "not finite" if np.isinf(view).any() else f"{finite.max():.2g}" if finite.size else "not known"
-        return _svg(figure, f"Heat map of error over allowance, worst {worst}; above 1 is wrong", key)
+        return as_svg(figure, f"Heat map of error over allowance, worst {worst}; above 1 is wrong", key)
+
+
+def draw_regimes(tally: Tally, key: str) -> str:
+    """Draw the worst ulps of the examples that passed in each regime, and how many examples each has had."""
+    names, visits = list(tally.regimes), np.array(list(tally.regimes.values()))
+    ulps = np.array([tally.regime_ulps.get(name, np.nan) for name in names], dtype=float)
+    known = np.isfinite(ulps)
+    with style():
+        figure, axes = figure_of(WIDTH, 1.0 + 0.19 * len(names))
+        (errors, counts), rows = _side_by_side(axes), np.arange(len(names))
+        top = 10.0 ** np.ceil(np.log10(max(ulps[known].max(initial=1.0), 10.0)))
+        errors.set_xscale("log")
+        errors.set_xlim(_TENTH / 1.3, top * 1.3)
+        errors.set_xticks([_TENTH, 1.0, *np.unique([10.0, top])], minor=False)
+        errors.xaxis.set_major_formatter(lambda value, _: "≤ 0.1" if value <= _TENTH else _brief(value))
+        shown = np.maximum(ulps[known], _TENTH)
+        errors.hlines(rows[known], _TENTH / 1.3, shown, color=MUTED, linewidth=0.8)
+        errors.plot(shown, rows[known], "o", color=REFERENCE, markersize=4.5)
+        errors.set_yticks(rows, labels=[_short(name) for name in names], parse_math=False)
+        errors.set_ylim(len(names) - 0.5, -0.5)
+        errors.set_xlabel("worst ulp")
+        counts.barh(rows, visits, height=0.6, color=MUTED)
+        counts.set_xlim(0, max(visits.max(initial=0), 1) * 1.6)  # room for the numbers
+        for row, count in enumerate(visits):
+            counts.text(count, row, f" {count}" if count else " never", va="center", fontsize=8,
+                        color=INK if count else UNDECIDED)  # fmt: skip
+        counts.set_xlabel("examples")
+        return as_svg(figure, _told_of_regimes(tally), key)
+
+
+def _side_by_side(axes: Axes) -> tuple[Axes, Axes]:
+    """Put narrower axes to the right of others, with the same rows."""
+    grid = axes.figure.add_gridspec(1, 2, width_ratios=(3, 2))
+    axes.set_subplotspec(grid[0])
+    beside = axes.figure.add_subplot(grid[1], sharey=axes)
+    beside.tick_params(labelleft=False)
+    return axes, beside
+
+
+def _short(name: str) -> str:
+    name = visible(name)
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+
+
+def _told_of_regimes(tally: Tally) -> str:
+    visited = sum(map(bool, tally.regimes.values()))
+    text = f"Worst ulps and number of examples by regime, {visited} of {len(tally.regimes)} visited"
+    if not tally.regime_ulps:
+        return text
+    worst = max(sorted(tally.regime_ulps), key=lambda name: tally.regime_ulps[name])  # sorted: of ties always the same
+    return f"{text}; most, {_brief(tally.regime_ulps[worst])} ulp, in {worst}"
 
 
 def matrix_view(array: Array) -> tuple[Array, int, int]:
@@ -123,20 +143,6 @@ def matrix_view(array: Array) -> tuple[Array, int, int]:
     for axis, at in enumerate(starts):
         matrix = np.fmax.reduceat(matrix, at, axis=axis)
     return matrix, rows, columns
-
-
-def _style() -> Any:
-    require_matplotlib()
-    import matplotlib as mpl
-
-    return mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"], **_STYLE})
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
 
 
 def _points(axes: Axes, steps: Array, errors: Array, marker: str, colour: str, label: str) -> None:
@@ -158,20 +164,20 @@ def _limits(curve: VCurve, *, wrong: bool) -> tuple[float, float]:
 def _asymptotes(axes: Axes, curve: VCurve) -> None:
     if curve.truncation > 0:
         axes.plot(
-            curve.steps, curve.truncation * curve.steps**2, "--", color=_MUTED, linewidth=1, label="truncation, h²"
+            curve.steps, curve.truncation * curve.steps**2, "--", color=MUTED, linewidth=1, label="truncation, h²"
         )
     if curve.roundoff > 0:
-        axes.plot(curve.steps, curve.roundoff / curve.steps, ":", color=_MUTED, linewidth=1.4, label="round-off, 1/h")
+        axes.plot(curve.steps, curve.roundoff / curve.steps, ":", color=MUTED, linewidth=1.4, label="round-off, 1/h")
 
 
 def _mark_chosen(axes: Axes, curve: VCurve, top: float) -> None:
     """Mark the steps that the oracle used, the smallest of them, and how near it came by extrapolating to zero."""
     chosen = curve.used[-1]
-    axes.axvspan(chosen, curve.used[0], color=_MUTED, alpha=0.15, linewidth=0, label="steps used")
-    axes.axvline(chosen, color=_INK, linewidth=1)
+    axes.axvspan(chosen, curve.used[0], color=MUTED, alpha=0.15, linewidth=0, label="steps used")
+    axes.axvline(chosen, color=INK, linewidth=1)
     axes.annotate("chosen", (chosen, top), xytext=(-4, -2), textcoords="offset points", ha="right", va="top")
     if curve.off > 0:
-        axes.plot([chosen], [curve.off], "D", color=_INK, markersize=6, label="extrapolated from them")
+        axes.plot([chosen], [curve.off], "D", color=INK, markersize=6, label="extrapolated from them")
 
 
 def _told(curve: VCurve, *, wrong: bool) -> str:
@@ -224,28 +230,3 @@ def _brief(ratio: float) -> str:
 
 def _power(exponent: float) -> str:
     return {-2: "≤ 0.01", -1: "0.1", 0: "1", 1: "10"}.get(int(exponent), f"1e{int(exponent)}")
-
-
-def _svg(figure: Figure, label: str, key: str) -> str:
-    """Write a figure as an element of a page: named, without what only a file of its own needs."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    # its sheet of styles would be that of the whole page; the rest names other sites
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = text.replace("xlink:href", "href")
-    box = re.search(r'viewBox="[^"]*"', text)
-    most = f"{_ENLARGED * figure.get_figwidth():.0f}px"
-    tag = f'<svg role="img" aria-label="{html.escape(label)}" style="max-width: {most}" {box[0] if box else ""}>'
-    text = re.sub(r"<svg.*?>", lambda _: tag, text, count=1, flags=re.DOTALL)
-    for colour, in_page in _IN_PAGE.items():
-        text = text.replace(colour, in_page)
-    return _own_names(text, key)
-
-
-def _own_names(text: str, key: str) -> str:
-    """Give what is referred to within a picture names of its own, and take the other names out."""
-    used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
-    text = re.sub(r' id="([^"]*)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", text)
-    return re.sub(r'(href="|url\()#', rf"\1#{key}-", text)

@@ -29,8 +29,7 @@ def one_line(report: Report) -> str:
     """Say in one line what a pass is worth, or why there is none."""
     verdict, tally = report.verdict, report.tally
     if verdict.outcome is not Outcome.PASS:
-        why = report.findings[0].says if report.findings else verdict.reason
-        return f"{verdict.outcome.value} {report.origin.name}: {why}"
+        return f"{verdict.outcome.value} {report.origin.name}: {_why(report)}"
     grade, ulps, seen = (
         (tally.grade, tally.worst_ulps, tally.seen) if tally else (verdict.grade, verdict.worst_ulps, verdict.seen)
     )
@@ -41,6 +40,14 @@ def one_line(report: Report) -> str:
     if tally:
         parts.append(_coverage(tally))
     return ", ".join(parts)
+
+
+def _why(report: Report) -> str:
+    """Say of what did not pass what one would want to know if it were all one got to know."""
+    diagnosis = report.diagnosis
+    if diagnosis.findings:
+        return diagnosis.findings[0].says
+    return f"unlike any known mistake: {diagnosis.unlike}" if diagnosis.unlike else report.verdict.reason
 
 
 def _would_have_seen(error: float) -> str:
@@ -72,17 +79,21 @@ def _pass_notes(report: Report) -> Iterator[str]:
 
 def _lines(report: Report) -> Iterator[str]:
     verdict = report.verdict
-    yield from _wrapped(f"{verdict.outcome.value}: {_gradient_of(report)}", _WIDTH)
+    yield from _wrapped(one_line(report), _WIDTH, _INDENT)
     yield from _diagnosis(report)
-    yield from _field("why", verdict.reason)
+    if verdict.reason != _why(report):
+        yield from _field("why", verdict.reason)
     if verdict.breach:
         yield from _field("law", _switch(verdict.breach.law))
-    for discrepancy in verdict.discrepancies:
-        if np.any(discrepancy.wrong | discrepancy.unknown) or verdict.outcome is Outcome.UNDECIDED:
-            yield from _census(discrepancy)
-            yield from _worst_entries(discrepancy)
-    for number, vote in enumerate(verdict.votes):
-        yield from _field("judged by" if not number else "", _vote(vote))
+    undecided = verdict.outcome is Outcome.UNDECIDED
+    shown = [d for d in verdict.discrepancies if undecided or np.any(d.wrong | d.unknown)]
+    for discrepancy in shown:
+        yield from _census(discrepancy)
+        yield from _worst_entries(discrepancy)
+    if right := [f"{d.path} {_shape(d)}" for d in verdict.discrepancies if d not in shown]:
+        yield from _field("right", ", ".join(right))
+    for number, vote in enumerate(_votes(verdict.votes)):
+        yield from _field("judged by" if not number else "", vote)
     for note in verdict.notes:
         yield from _field("note", note)
     yield from _laws(report)
@@ -99,21 +110,24 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _diagnosis(report: Report) -> Iterator[str]:
-    """Say what the mistake is, what to change, and how good the evidence for that is."""
-    diagnosis = report.diagnosis
-    if diagnosis.unlike:
-        yield from _field("what", f"unlike any known mistake: {diagnosis.unlike}")
-    if diagnosis.trouble:
-        yield from _field("" if diagnosis.unlike else "what", f"the diagnosis itself failed: {diagnosis.trouble}")
-    for finding in diagnosis.findings:
-        yield from _field("what", finding.says)
+    """Say what to change, and how good the evidence for that is; the first line says what the mistake is."""
+    if report.diagnosis.trouble:
+        yield from _field("what", f"the diagnosis itself failed: {report.diagnosis.trouble}")
+    for number, finding in enumerate(report.findings):
+        if number:
+            yield from _field("what", finding.says)
         yield from _field("change", finding.change)
         if words := "; ".join(_evidence(finding)):
             yield from _field("evidence", words)
 
 
 def _evidence(finding: Finding) -> Iterator[str]:
-    if finding.evidence:
+    by_law = [evidence for evidence in finding.evidence if evidence.by_law]
+    if by_law:
+        apart = by_law[0].before
+        how = f"{apart:.2g} allowances apart" if np.isfinite(apart) else "not as they should be"
+        yield f"compared {by_law[0].where}: {how}"
+    elif finding.evidence:
         inputs = _counted(len(finding.evidence), "input", "inputs")
         before, after = (max(getattr(e, name) for e in finding.evidence) for name in ("before", "after"))
         if after <= 1.0:
@@ -153,11 +167,6 @@ def _switch(law: str) -> str:
     return f"{law} (without=({law!r},) switches it off)" if law in OPTIONAL else law
 
 
-def _gradient_of(report: Report) -> str:
-    arrays = ", ".join(f"{d.path} {_shape(d)}" for d in report.verdict.discrepancies)
-    return f"{report.origin.name}" + (f", by {arrays}" if arrays else "")
-
-
 def _shape(discrepancy: Discrepancy) -> str:
     return f"({', '.join(map(str, discrepancy.analytic.shape))})"
 
@@ -172,10 +181,10 @@ def _field(label: str, text: str) -> Iterator[str]:
         yield " " * _INDENT + line
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def _wrapped(text: str, width: int, indent: int = 0) -> list[str]:
     # what one copies or looks for stays in one piece: a path, an index, a shape
     glued = _INDEX.sub(lambda found: found[0].replace(" ", _GLUE), text)
-    lines = textwrap.wrap(glued, width, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(glued, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
     return [line.replace(_GLUE, " ") for line in lines] or [""]
 
 
@@ -193,15 +202,16 @@ def _census(discrepancy: Discrepancy) -> Iterator[str]:
     ):
         if np.any(grade == value):
             counts.append(f"{int(np.sum(grade == value))} {label}")
-    counts.append(f"{int(np.sum(~np.isfinite(discrepancy.analytic)))} not finite")
-    counts.append(f"{int(np.sum(~discrepancy.resolved))} not resolved")
+    for label, those in (("not finite", ~np.isfinite(discrepancy.analytic)), ("not resolved", ~discrepancy.resolved)):
+        if np.any(those):
+            counts.append(f"{int(np.sum(those))} {label}")
     with np.errstate(all="ignore"):
         size = float(np.linalg.norm(discrepancy.reference))
         error = float(np.linalg.norm(discrepancy.analytic - discrepancy.reference))
     counts.append(
         f"norm-wise error {error / size:.1e}" if size else f"norm of the error {error:.1e} where the truth is 0"
     )
-    yield from _field(discrepancy.path, ", ".join(counts))
+    yield from _field(discrepancy.path, f"{_shape(discrepancy)}: {', '.join(counts)}")
 
 
 def _worst_entries(discrepancy: Discrepancy) -> Iterator[str]:
@@ -226,9 +236,15 @@ def _worst_entries(discrepancy: Discrepancy) -> Iterator[str]:
         yield f"    and {rest} more"
 
 
-def _vote(vote: Vote) -> str:
-    word = {True: "for", False: "against", None: "abstains"}[vote.agrees]
-    return f"{vote.oracle} ({word}): {vote.detail}"
+def _votes(votes: Sequence[Vote]) -> Iterator[str]:
+    """Say once what an oracle says several times, as along several directions."""
+    words = {True: "for", False: "against", None: "abstains"}
+    groups: dict[tuple[str, bool | None], list[str]] = {}
+    for vote in votes:
+        groups.setdefault((vote.oracle, vote.agrees), []).append(vote.detail)
+    for (oracle, agrees), details in groups.items():
+        times = f", {len(details)} times" if len(details) > 1 else ""
+        yield f"{oracle} ({words[agrees]}{times}): {details[0]}"
 
 
 def _never_visited(tally: Tally) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from gradcheck.errors import InvalidArgument
@@ -16,8 +17,18 @@ def require_folder(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InvalidArgument
-        If the folder it is to lie in is not there, or is a file, or the path itself is a folder.
+        If the folder it is to lie in is not there, is a file or may not be written to, or the path itself is a folder.
     """
+    path = _in_a_folder(path)
+    try:
+        # Asking for permissions does not tell: a disk may be mounted read-only, and root is refused nothing.
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise InvalidArgument(f"{path} cannot be written: the folder {path.parent}: {error.strerror}") from error
+
+
+def _in_a_folder(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.is_dir():
         raise InvalidArgument(f"{path} is a folder; give the name of a file in it")
@@ -33,11 +44,11 @@ def write_whole(path: str | os.PathLike[str], text: str) -> Path:
     Raises
     ------
     InvalidArgument
-        As `require_folder` does.
+        If the folder is not there.
     OSError
         If the disk is full or the folder may not be written to.
     """
-    path = require_folder(path)
+    path = _in_a_folder(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(text.encode("utf-8"))

@@ -74,6 +74,8 @@ def verify(
         If no point failed but one could not be decided.
     InvalidArgument
         If it is called inside ``@given`` (use `check` there), or not exactly one source of points is given.
+    KeyboardInterrupt
+        On Ctrl-C; a failure that was found before is kept, and a note says where.
 
     Examples
     --------
@@ -96,12 +98,22 @@ def verify(
     if seed is not None:
         seed = natural("seed", seed)
     run = Run(rule, data, as_names(without))
-    failed = run.drive(source, settings=settings_of(settings, examples), seed=seed)
+    try:
+        failed = run.drive(source, settings=settings_of(settings, examples), seed=seed)
+    except KeyboardInterrupt as interrupt:
+        if run.failed is not None:  # shrinking may take longer than one is ready to wait
+            interrupt.add_note(_found(keep(run.failed)))
+        raise
     # a report of a failure is false, so `or` would not do
     report = failed if failed is not None else min(run.open(), key=_size, default=None)
     if report is not None:
         raise failure(told(keep(replace(report, tally=run.tally()))))
     return told(replace(run.passed(), tally=run.tally()))
+
+
+def _found(failed: Report) -> str:
+    where = "" if failed.saved is None else f"\n  gradcheck replay {failed.saved}"
+    return f"{failed.origin.name} is wrong; this was found so far, at a point that is not the smallest{where}"
 
 
 def _size(report: Report) -> int:
