@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -17,7 +18,7 @@ from gradcheck.verdict.outcome import Precision
 Compared: TypeAlias = Callable[..., Discrepancy]
 MakeReport: TypeAlias = Callable[..., Report]
 
-FLOAT64 = Precision("float64", 2.0**-53, 2.0**-1022)
+FLOAT64 = Precision("float64", 2.0**-53, 2.0**-1022, sys.float_info.max)
 ORIGIN = Origin("hand.nll_grad", "from_loss", ("hand:nll", "hand:nll_grad"), (0,), takes_cotangent=False)
 
 

@@ -286,3 +286,32 @@ def test_the_largest_numbers_warn_of_nothing(dtype: str) -> None:
     z = np.array([[0.5, -0.25, 1.0], [1.0, 0.0, 0.5]], dtype=dtype)
     z[0, 1] = np.finfo(dtype).min
     assert gradcheck.examine(gradcheck.from_loss(mean_nll, mean_nll_grad), z, np.array([0, 2]))
+
+
+@pytest.mark.parametrize(("found", "passes"), [(np.inf, True), (-np.inf, False), (65504.0, False), (np.nan, False)])
+def test_what_is_beyond_the_type_rounds_to_infinity(found: float, passes: bool) -> None:
+    """A slope of 120,000, where float16 ends at 65,504."""
+
+    def vjp(w: Any, ct: Any) -> Any:
+        due = 2.0 * w.astype(np.float32) * np.float32(ct)
+        return np.where(due > 65504.0, found, due).astype(w.dtype)
+
+    point = np.array([0.5, 100.0, -1.25], dtype=np.float16)
+    with np.errstate(over="ignore"):
+        report = gradcheck.examine(gradcheck.from_vjp(lambda w: np.sum(w * w), vjp), point, cotangent=np.float16(600))
+    assert (report.outcome.value == "PASS") is passes
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_one_row_may_have_a_gradient_beyond_the_type(apart: bool) -> None:
+    """The mean over four rows of 2 z is four times as large for one; a division by N - 1 is no matter of the type."""
+
+    def vjp(z: Any, ct: Any) -> Any:
+        n = len(z) - 1 + 1e-6 if apart and len(z) == 1 else len(z)
+        return (2.0 * z.astype(np.float32) * np.float32(ct) / n).astype(z.dtype)
+
+    rule = gradcheck.from_vjp(lambda z: np.sum(z * z) / len(z), vjp)
+    z = np.array([[0.5, 100.0], [3.0, -1.25], [1.5, 2.0], [-2.0, 0.25]], dtype=np.float16)
+    with np.errstate(over="ignore"):
+        verdict = gradcheck.examine(rule, z, cotangent=np.float16(600)).verdict
+    assert verdict.laws["sizes"] == ("broken" if apart else "held")

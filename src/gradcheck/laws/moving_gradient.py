@@ -16,6 +16,7 @@ from gradcheck.laws.elsewhere import halved, halved_answer, scaled
 from gradcheck.laws.noise import SAFETY, tiny_of, unit_of
 from gradcheck.laws.running import Results, equal
 from gradcheck.laws.subject import Changes, Subject
+from gradcheck.laws.symmetry import resolution
 from gradcheck.tree import Array
 
 __all__ = ["applies", "broken"]
@@ -43,8 +44,7 @@ def broken(subject: Subject) -> Breach | None:
     if not _unchanged(subject, {}):
         return None
     line = _line(subject, {})
-    subject.ratios.append(line.half / line.allowed)
-    if line.bends:
+    if _seen(subject, line.half, line.allowed) and line.smooth:
         return Breach("moving gradient", "half the primals and three quarters of them have bit for bit the gradient of "
                       "the whole, though the forward is no straight line between: is it kept from another call, under "
                       "a key such as the shape that leaves out the numbers?")  # fmt: skip
@@ -52,9 +52,7 @@ def broken(subject: Subject) -> Breach | None:
     if not turned or not line.straight or not _unchanged(subject, turned):
         return None
     other = _line(subject, turned)
-    gap, allowed = abs(line.rise - other.rise), line.allowed + other.allowed
-    subject.ratios.append(gap / allowed)
-    if not other.straight or not gap > allowed:
+    if not other.straight or not _seen(subject, abs(line.rise - other.rise), line.allowed + other.allowed):
         return None
     return Breach("moving gradient", "with the data in another order, the gradient is bit for bit the same, though the "
                   f"forward rises by {other.rise:.6g} where it rose by {line.rise:.6g}: is it kept from another call, "
@@ -65,8 +63,8 @@ def broken(subject: Subject) -> Breach | None:
 class _Line:
     """The forward, contracted with the cotangent, on the line from half the primals (``start``) to all of them.
 
-    ``allowed`` is what rounding may do to a second difference, in the rule's own precision: in that, far tails of
-    functions are straight. All is NaN where the forward has no value.
+    ``allowed`` is the least that rounding may do to a second difference, in the rule's own precision: in that, far
+    tails of functions are straight. All is NaN where the forward has no value.
     """
 
     end: float
@@ -91,9 +89,9 @@ class _Line:
         return abs(self.end - 2 * self.middle + self.start)
 
     @property
-    def bends(self) -> bool:
-        """Whether it bends smoothly, and by more than rounding does."""
-        return self.half > self.allowed and self.half <= _SMOOTH * self.whole
+    def smooth(self) -> bool:
+        """Whether it bends all along, and not at one place."""
+        return self.half <= _SMOOTH * self.whole
 
     @property
     def straight(self) -> bool:
@@ -109,6 +107,25 @@ def _line(subject: Subject, data: Changes) -> _Line:
     allowed = 4 * SAFETY * max(unit_of(dtype) * size + tiny_of(dtype) for dtype in dtypes)
     end, near, middle, start = (value for value, _ in along)
     return _Line(end, near, middle, start, allowed)
+
+
+def _seen(subject: Subject, change: float, least: float) -> bool:
+    """Whether a change of the forward is more than rounding, which is measured where it is more than the least."""
+    allowed = least + subject.recall(_lost) if change > least else least
+    subject.ratios.append(change / allowed)
+    return change > allowed
+
+
+def _lost(subject: Subject) -> float:
+    """Measure what is lost beside the value and its primals, where what a forward or a gradient adds up is larger."""
+    weights = [float(np.sum(np.abs(c.astype(np.float64)))) for c in subject.cotangents]
+    forward = sum(4 * r * w for r, w in zip(subject.recall(resolution), weights, strict=True))
+    gradient = 0.0  # the same to the bit where it changes by less than its ulp, which the rise over the line shows
+    for leaf, c in zip(subject.flat.differentiated, subject.answer.cotangents, strict=True):
+        if c is not None:
+            primal = np.abs(leaf.array.astype(np.float64))
+            gradient += unit_of(c.dtype) * float(np.vdot(np.abs(c.astype(np.float64)), primal))
+    return forward + SAFETY * gradient
 
 
 def _turned(subject: Subject) -> Changes:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.errors import RuleError
 from gradcheck.laws.breach import Breach
-from gradcheck.laws.elsewhere import one_row, row_counts, with_rows
+from gradcheck.laws.elsewhere import largest, one_row, row_counts, with_rows
 from gradcheck.laws.running import is_signal, moved, run
 from gradcheck.laws.subject import Changes, Subject
 from gradcheck.laws.symmetry import row_permutations
@@ -54,6 +54,8 @@ def _fewer(subject: Subject) -> list[tuple[int, str]]:
         for rows in _COUNTED if subject.thorough else (subject.fingerprint % 2,):
             changes, cotangents = with_rows(subject, n, rows)
             complaint = "" if rows == 1 and _fine_alone(subject, n) else _complaint(subject, changes, cotangents)
+            if complaint and subject.rule.takes_cotangent:  # that of fewer rows may be too large for the type
+                complaint = _complaint(subject, changes, _small(subject, cotangents))
             if not complaint or _answers(subject, changes, cotangents):
                 found.append((rows, complaint))
     return found
@@ -62,6 +64,13 @@ def _fewer(subject: Subject) -> list[tuple[int, str]]:
 def _fine_alone(subject: Subject, n: int) -> bool:
     alone = subject.recall(one_row)[n]
     return alone is not None and all(r is None or bool(np.isfinite(r).all()) for r in alone)
+
+
+def _small(subject: Subject, cotangents: list[Array]) -> list[Array]:
+    """Divide cotangents until their products with primals are no larger than one."""
+    primals = [leaf.array for leaf in subject.flat.differentiated]
+    size = max(map(largest, primals)) * max(map(largest, cotangents))
+    return [(c.astype(np.float64) / size).astype(c.dtype) for c in cotangents]
 
 
 def _answers(subject: Subject, changes: Changes, cotangents: list[Array]) -> bool:

@@ -150,7 +150,8 @@ class Subject:
         try:
             # a forward written in jax.numpy would truncate to float32 without a word
             with np.errstate(all="ignore"), jax.enable_x64(True):
-                found = [np.asarray(v) for v in leaves_of(self.rule.forward(*args, **kwargs))]
+                # a copy, since the next call may write over what this one returns
+                found = [np.array(v) for v in leaves_of(self.rule.forward(*args, **kwargs))]
         except Exception:  # as in ask
             return None
         return found if all(v.dtype.kind == "f" and every(np.isfinite(v)) for v in found) else None

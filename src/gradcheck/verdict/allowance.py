@@ -31,6 +31,7 @@ checks of the corpus in float64, 0.34 of ``R + rowmax R`` in float32 (a distilla
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import Any
 
@@ -65,7 +66,7 @@ TWICE = 2.0
 FEW = 8.0
 # Between the units round-off of float32 and of float16: in narrower types an allowance is no small part of a gradient.
 NARROW = 2.0**-12
-FLOAT64 = Precision("float64", 2.0**-53, 2.0**-1022)
+FLOAT64 = Precision("float64", 2.0**-53, 2.0**-1022, sys.float_info.max)
 
 
 @cache
@@ -79,7 +80,7 @@ def precision_of(dtype: np.dtype[Any]) -> Precision:
 
     info = jnp.finfo(dtype)  # type: ignore[no-untyped-call]  # numpy's own does not know bfloat16
     tiny = info.tiny if dtype.itemsize >= 4 else info.smallest_subnormal
-    return Precision(dtype.name, float(info.eps) / 2, float(tiny))
+    return Precision(dtype.name, float(info.eps) / 2, float(tiny), float(info.max))
 
 
 def by_radius(magnitude: Array, radius: Array, precision: Precision) -> Array:

@@ -50,6 +50,7 @@ def in_full(path: str, analytic: Array, known: Known, slot: int, precision: Prec
     reference, error = known.best(slot)
     with np.errstate(all="ignore"):
         entry, row = (a + error for a in known.allowances(slot, precision))
+        analytic = _unrounded(analytic, reference, row, precision)
         difference = np.where(np.isfinite(analytic), np.abs(analytic - reference), np.inf)
         entrywise = difference <= entry
         grade = np.where(entrywise, Grade.ENTRY_WISE, np.where(difference <= row, Grade.NORM_WISE, Grade.WRONG))
@@ -58,6 +59,15 @@ def in_full(path: str, analytic: Array, known: Known, slot: int, precision: Prec
     # not finite where the truth is finite is wrong, whatever the allowance
     grade = np.where(~np.isfinite(analytic) & np.isfinite(reference), Grade.WRONG, grade)
     return Discrepancy(path, analytic, reference, error, allowed, row, grade, precision, known.magnitude(slot))
+
+
+def _unrounded(analytic: Array, reference: Array, allowed: Array, precision: Precision) -> Array:
+    """Give the truth for an infinity of its sign where the truth is beyond the largest number of the type.
+
+    There infinity is what any answer of that type rounds to, as IEEE 754 has it, and a number is the mistake.
+    """
+    beyond = np.abs(reference) + allowed >= precision.largest
+    return np.where(beyond & np.isinf(analytic) & (np.sign(analytic) == np.sign(reference)), reference, analytic)
 
 
 def value_agrees(forward: Array, evidence: Evidence, index: int, precision: Precision) -> bool:

@@ -44,11 +44,12 @@ class Grade(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Precision:
-    """A floating-point dtype: its unit round-off, and the magnitude below which numbers lose precision or vanish."""
+    """A floating-point dtype: its unit round-off, below what magnitude numbers may vanish, and its largest number."""
 
     name: str
     unit: float
     tiny: float
+    largest: float
 
 
 @dataclass(frozen=True, eq=False)
