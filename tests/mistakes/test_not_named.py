@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -115,3 +116,13 @@ def test_a_right_gradient_has_no_diagnosis(show: Show) -> None:
     assert passed
     assert passed.findings == ()
     assert "what" not in str(passed).split()
+
+
+@pytest.mark.parametrize(("factor", "name"), [(1.7, "constant factor"), (2.0, "factor 2"), ((1, 1, 1.5), None)])
+def test_a_wide_allowance_does_not_make_one_factor_another(factor: Any, name: str | None) -> None:
+    def cubes(w: Any) -> Any:
+        return (3 * w**2 * np.array(factor)).astype(w.dtype)
+
+    w = np.array([0.3, 1.7, -2.6]).astype(ml_dtypes.bfloat16)
+    report = gradcheck.examine(gradcheck.from_loss(lambda w: np.sum(w**3), cubes), w)
+    assert [finding.name for finding in report.findings] == ([] if name is None else [name])

@@ -23,6 +23,7 @@ from gradcheck.mistakes.shapes import CLASSES, FIRST, ROWS, Reading, readings
 from gradcheck.rule import Point, Rule
 from gradcheck.tree import leaves_of
 from gradcheck.verdict import Verdict
+from gradcheck.verdict.allowance import NARROW
 
 __all__ = ["Context", "Predict"]
 
@@ -33,6 +34,8 @@ Predict = Callable[[Sample], "Gradient | None"]
 _COTANGENTS = np.array([k / 8 for k in range(-16, 17) if k not in (0, 8)])
 # At the failing point's own sizes, and at others: enough for a wrong hypothesis to fail at one of them by chance.
 _SAME, _OTHER = 2, 4
+# Roundings of an entry, as an allowance at a glance grants a large array.
+_FEW = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,7 @@ class Context(Failure):
         found = []
         for sample in self.samples:
             after = self._remaining(sample, predict)
-            if not after <= 1.0:
+            if not (after <= 1.0 and self._of_its_size(sample, predict)):
                 return None
             found.append(Evidence(sample.where, sample.before, after))
         return tuple(found) if any(e.before > 1.0 for e in found) else None
@@ -154,6 +157,20 @@ class Context(Failure):
             return sample.before
         rows = zip(self.wrong, predicted, sample.reference, strict=True)
         return sample.remains(tuple(p if wrong else right for wrong, p, right in rows))
+
+    def _of_its_size(self, sample: Sample, predict: Predict) -> bool:
+        """Whether an answer in a narrow type is what is predicted, and not some other multiple of it.
+
+        An allowance may be half of a row there, so that a factor of 1.7 leaves no more of the error than one of 2 does.
+        The multiple nearest to the answer is a ratio of sums, which is off by no more than rounded entries are.
+        """
+        for wrong, mine, its, unit in zip(
+            self.wrong, sample.analytic, predict(sample) or (), sample.units, strict=False
+        ):
+            size = float(np.vdot(its, its)) if wrong and unit > NARROW else 0.0
+            if size > 0 and not abs(float(np.vdot(mine, its)) / size - 1) <= _FEW * unit:
+                return False
+        return True
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
