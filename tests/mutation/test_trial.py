@@ -126,6 +126,16 @@ def test_a_survivor_is_shown_at_a_small_point() -> None:
     assert told.example.size == 2
 
 
+def test_a_point_where_only_rounding_differs_is_not_counted() -> None:
+    def off_when_far_apart(z: Any) -> Any:
+        return grad(z) * (1 + 1e-6 * (abs(z[0] - z[1]) > 3) + 4e-16)
+
+    check = _check(ORDINARY)
+    told = check.differs(_mutant(off_when_far_apart), _check(ORDINARY, np.array([5.0, 0.0])).examples)
+    assert told is not None
+    assert (told.by, told.share) == ("numbers", 1 / 2)
+
+
 def test_what_the_rule_fails_at_tells_nothing() -> None:
     """Where the rule is wrong itself, being unlike it is no fault."""
     wrong_when_far = _mutant(lambda z: grad(z) * (1 + (abs(z[0] - z[1]) > 3)))

@@ -144,16 +144,17 @@ def _layer_cases(dtype: str) -> SearchStrategy[Any]:
 
 
 def _sharded_cases(dtype: str, *, drawn: dict[str, Any]) -> SearchStrategy[Any]:
-    """Split the classes unevenly: the first, up to half of the rest, and what is left.
+    """Split an even number of classes into halves, an odd one unevenly: the first, up to half, and what is left.
 
-    At least two shards: a rule's tuple of one cotangent cannot be told from one cotangent that is a tuple.
+    In a first shard of one class there are few labels, and no others to be wrong about. There are at least two shards:
+    a rule's tuple of one cotangent cannot be told from one cotangent that is a tuple.
     """
     from gradcheck.strategies.counted import carried
 
     def split(case: Any) -> tuple[Any, ...]:
         z, y = case
         k = z.shape[1]
-        cuts = sorted({0, 1, (k + 1) // 2, k})
+        cuts = sorted({0, 1 if k % 2 else k // 2, (k + 1) // 2, k})
         return carried(case, (tuple(z[:, a:b].copy() for a, b in pairwise(cuts)), y))
 
     return _cases(dtype, drawn=drawn).map(split)

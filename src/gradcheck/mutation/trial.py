@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradcheck.checks import report_at
+from gradcheck.domain import rounding_unit
 from gradcheck.laws import is_signal
 from gradcheck.laws.running import Results
 from gradcheck.mutation.examples import Example, answer, quietly
@@ -24,6 +25,9 @@ _IN_FULL = 4
 _DOUBTFUL = 20
 # A difference that is plain to see, for which one may choose the smallest point.
 _PLAIN = 1e-3
+# Two right answers are seldom farther apart than so many roundings. Points at which a mutant is nearer to the rule may
+# show that it is wrong, but it is not at these that anybody would notice.
+_ROUNDINGS = 2**10
 
 Stop = Callable[[], None]  # raises where there is no time left
 
@@ -32,7 +36,8 @@ Stop = Callable[[], None]  # raises where there is no time left
 class Difference:
     """Where a mutant that survives is seen: a point, what kills it there, and the share of points where it differs.
 
-    ``by`` is "nothing" where the mutant would pass although it differs.
+    ``by`` is "nothing" where the mutant would pass although it differs. The points that are counted are those where it
+    differs by more than rounding.
     """
 
     example: Example
@@ -118,7 +123,7 @@ class Check:
                 if own is None:
                     continue
                 report = self._judge(mutant, example)
-                share = len(found) / len(examples)
+                share = sum(d > _rounding(e) for d, e in found) / len(examples)
                 if report is None:
                     return Difference(example, "raised", share)
                 # too small to be judged at this point, which kills nothing where other points resolve the array
@@ -134,6 +139,10 @@ class Check:
             report = self._judge(self.rule, example)
             self._judged[id(example)] = report.verdict if report else None
         return self._judged[id(example)]
+
+
+def _rounding(example: Example) -> float:
+    return _ROUNDINGS * max(rounding_unit(leaf.array.dtype) for leaf in example.flat.differentiated)
 
 
 def _quickest(pair: tuple[float, Example]) -> tuple[bool, bool, float]:
