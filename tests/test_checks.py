@@ -150,6 +150,12 @@ def test_arguments_stay_as_they_were() -> None:
     np.testing.assert_array_equal(cotangent, 2 * X)
 
 
+@pytest.mark.parametrize("dtype", [">f8", ">f4"])
+def test_primals_read_from_a_file_in_another_byte_order(dtype: str) -> None:
+    assert gradcheck.examine(RIGHT, X.astype(dtype)).outcome is Outcome.PASS  # NumPy computes in the machine's own
+    assert gradcheck.examine(WRONG, X.astype(dtype)).outcome is Outcome.FAIL
+
+
 def test_frozen_arguments_are_no_hindrance() -> None:
     x = X.copy()
     x.flags.writeable = False

@@ -212,7 +212,10 @@ def natural(name: str, value: Any, least: int = 0) -> int:
 
 
 def as_arguments(rule: Rule, given: Sequence[Any]) -> tuple[Any, ...]:
-    """Take nested lists for arrays, and see that there is something to differentiate."""
+    """Take nested lists for arrays, in the byte order of the machine, and see that there is something to differentiate.
+
+    In another byte order, NumPy's answer to a primal would not have its dtype.
+    """
     args = tuple(_as_array(rule.label(i), arg) for i, arg in enumerate(given))
     rule.differentiated(args)
     rule.require_inside(args)
@@ -220,7 +223,9 @@ def as_arguments(rule: Rule, given: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _as_array(name: str, value: Any) -> Any:
-    """Take nested lists of numbers for the array they spell; leave trees of arrays alone."""
+    """Take nested lists of numbers for the array they spell, and numbers of any byte order; leave trees alone."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not value.dtype.isnative:
+        return value.astype(value.dtype.newbyteorder("="))
     if not isinstance(value, list) or any(hasattr(leaf, "dtype") for leaf in leaves_of(value)):
         return value
     try:

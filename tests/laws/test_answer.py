@@ -462,3 +462,15 @@ def test_what_is_a_signal() -> None:
     assert not is_signal(ValueError())
     with pytest.raises(NoSuchExample):
         find(st.integers(0, 1), lambda n: n > 1, settings=settings(database=None))
+
+
+@pytest.mark.parametrize("shape", [(), (6,)])
+def test_a_forward_may_return_one_buffer_at_every_call(shape: tuple[int, ...]) -> None:
+    buffer = np.empty(shape)
+
+    def forward(w: Any) -> tuple[Array, Pullback]:
+        np.copyto(buffer, np.reshape(w**2 if shape else np.sum(w**2), shape))
+        return buffer, lambda cotangent: 2 * w * np.reshape(cotangent, (2, 3) if shape else ())
+
+    report = gradcheck.examine(gradcheck.from_pullback(forward), np.arange(1.0, 7.0).reshape(2, 3))
+    assert report.outcome is Outcome.PASS, str(report)

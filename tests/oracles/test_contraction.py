@@ -144,3 +144,16 @@ def test_rows_that_were_rounded_are_on_their_simplex(dtype: Any) -> None:
 def test_a_forward_that_narrows_its_value_is_known_by_it(dtype: Any) -> None:
     assert contraction(lambda x: x.sum().astype(dtype), X).unit == float(ml_dtypes.finfo(dtype).eps) / 2  # type: ignore[no-untyped-call]  # it has no annotations
     assert contraction(np.sum, X.astype(dtype)).unit == 2.0**-53
+
+
+def test_what_the_forward_is_here_outlives_later_calls() -> None:
+    buffer = np.empty(2)
+
+    def forward(x: Any) -> Any:
+        np.copyto(buffer, x)
+        return buffer  # the same array each time
+
+    summed = contraction(forward, np.array([1.0, 2.0]), cotangents=(np.ones(2),))
+    here = summed.here
+    summed(np.zeros(2))
+    assert here[0].tolist() == [1.0, 2.0]

@@ -87,7 +87,7 @@ def test_what_a_dead_worker_knew_is_named(reports: list[Report], tmp_path: Path)
     assert [one["test"] for one in content["reports"]] == ["test_0.py::test", "test_2.py::test"]
     assert [one["name"] for one in content["not_run"]] == ["test_1.py::test wrong", "test_3.py::test flat"]
     assert {one["why"] for one in content["not_run"]} == {
-        "the worker of pytest-xdist that checked it died before it could hand its report over"
+        "the worker of pytest-xdist that checked it did not hand its report over"
     }
 
 

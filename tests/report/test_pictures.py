@@ -158,3 +158,10 @@ def test_more_ulps_are_further_to_the_right() -> None:
     exact, tenth, one, hundred = dots
     assert exact == tenth, "below a tenth it does not matter how far"
     assert hundred - one == pytest.approx(2 * (one - tenth)), "a logarithmic scale"
+
+
+def test_a_regime_may_have_letters_that_matplotlib_has_no_font_for() -> None:
+    pytest.importorskip("matplotlib", reason="pictures need the extra 'report'")
+    name = "\N{HIRAGANA LETTER A}"
+    svg = draw_regimes(Tally(1, "entry-wise", 1.0, 1e-9, {name: 1}, regime_ulps={name: 1.0}), "key")
+    assert f">{name}</text>" in svg, "the page's font has them"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import gradcheck
 from gradcheck.laws import Breach
 from gradcheck.mistakes import Diagnosis, Evidence, Finding
 from gradcheck.report import Report, Tally, one_line, render
@@ -279,3 +280,11 @@ def _is_row(line: str) -> bool:
         return line.startswith("    ") and len([float(word) for word in line.split()[-NUMBERS:]]) == NUMBERS
     except ValueError:
         return False
+
+
+def test_what_a_terminal_would_obey_or_could_not_encode_is_escaped() -> None:
+    name = "w\N{ESCAPE}[31m\N{RIGHT-TO-LEFT OVERRIDE}\ud800"
+    rule = gradcheck.from_vjp(np.square, lambda w, c: 3 * w * c, name=name)
+    text = str(gradcheck.examine(replace(rule, parameters=(name,)), np.array([1.0, 2.0])))
+    assert r"w\u001b[31m\u202e\ud800" in text
+    assert not set(text) & {"\N{ESCAPE}", "\N{RIGHT-TO-LEFT OVERRIDE}", "\ud800"}

@@ -109,8 +109,8 @@ def _leave_interrupts_to_the_parent() -> None:
 
 def _stoppable(work: Callable[[T], R], task: T) -> R:
     """Work, and be interrupted where the parent ends this process: what was found by then is kept, and said."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         return work(task)
     except KeyboardInterrupt as interrupt:
         for note in getattr(interrupt, "__notes__", ()):

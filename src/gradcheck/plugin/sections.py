@@ -21,7 +21,7 @@ __all__ = ["Key", "Sections"]
 
 Key = tuple[str, str]  # of a test, and of a rule that it checks
 
-_LOST = "the worker of pytest-xdist that checked it died before it could hand its report over"
+_LOST = "the worker of pytest-xdist that checked it did not hand its report over"
 
 
 class Sections:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.extras import import_extra
@@ -79,7 +80,10 @@ def figure_of(width: float, height: float) -> tuple[Figure, Axes]:
 def as_svg(figure: Figure, label: str, key: str) -> str:
     """Write a figure as an element of a page: named, without what only a file of its own needs."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():
+        # matplotlib measures letters in a font of its own, and the page draws them in another
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     # its sheet of styles would be that of the whole page; the rest names other sites

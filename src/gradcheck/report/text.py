@@ -12,6 +12,7 @@ from gradcheck.laws import LEFT, OFF, OPTIONAL, UNFIT
 from gradcheck.mistakes import Finding
 from gradcheck.report.code import reproduction
 from gradcheck.report.report import Report, Tally
+from gradcheck.report.visible import visible
 from gradcheck.verdict import Discrepancy, Grade, Outcome, Vote
 
 __all__ = ["one_line", "render"]
@@ -62,8 +63,10 @@ def render(report: Report, *, laws: bool = True) -> str:
     Among many passes, which laws did not apply is left out.
     """
     if report.verdict.outcome is Outcome.PASS:
-        return "\n".join([one_line(report), *_pass_notes(report), *(_laws(report) if laws else ())])
-    return "\n".join(_lines(report))
+        lines = [one_line(report), *_pass_notes(report), *(_laws(report) if laws else ())]
+    else:
+        lines = list(_lines(report))
+    return visible("\n".join(lines))
 
 
 def _pass_notes(report: Report) -> Iterator[str]:

@@ -145,7 +145,7 @@ class Contraction:
     def here(self) -> list[Array]:
         """Leaves of ``forward`` at the point."""
         with np.errstate(all="ignore"):
-            return self.values(self.origin)
+            return [v.copy() for v in self.values(self.origin)]  # the next call may write over what this one returns
 
     @cached_property
     def noise(self) -> float:
