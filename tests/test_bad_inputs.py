@@ -140,6 +140,8 @@ ARGUMENTS = (
     Bad("a Python number", examined(3.0), InvalidArgument, "x is to be differentiated but is float"),
     Bad("a ragged list", examined([[1.0, 2.0], [3.0]], Y, rule=NLL), InvalidArgument,
         "z is a nested list that is ragged and spells no array"),
+    Bad("a masked array", examined(np.ma.masked_less(X, 0.0)), InvalidArgument,
+        "x is a masked array, whose mask no oracle would see: pass x.filled(...)"),
     Bad("a tree with a leaf of integers", examined({"w": X, "n": np.array([1])}), InvalidArgument,
         "x['n'] is to be differentiated but is int64(1,)"),
     Bad("an empty tree", examined({}), InvalidArgument, "x is to be differentiated but is an empty dict"),

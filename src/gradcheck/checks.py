@@ -224,6 +224,10 @@ def as_arguments(rule: Rule, given: Sequence[Any]) -> tuple[Any, ...]:
 
 def _as_array(name: str, value: Any) -> Any:
     """Take nested lists of numbers for the array they spell, and numbers of any byte order; leave trees alone."""
+    if isinstance(value, np.ma.MaskedArray) and value.dtype.kind == "f":
+        raise InvalidArgument(
+            f"{name} is a masked array, whose mask no oracle would see: pass {name}.filled(...), and the mask as data"
+        )
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not value.dtype.isnative:
         return value.astype(value.dtype.newbyteorder("="))
     if not isinstance(value, list) or any(hasattr(leaf, "dtype") for leaf in leaves_of(value)):
