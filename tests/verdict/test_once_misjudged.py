@@ -315,3 +315,28 @@ def test_one_row_may_have_a_gradient_beyond_the_type(apart: bool) -> None:
     with np.errstate(over="ignore"):
         verdict = gradcheck.examine(rule, z, cotangent=np.float16(600)).verdict
     assert verdict.laws["sizes"] == ("broken" if apart else "held")
+
+
+@pytest.mark.parametrize(("off", "passes"), [(1.0, True), (1.3, False)])
+def test_a_shared_factor_may_be_too_small_for_its_digits(off: float, passes: bool) -> None:
+    """The strength of a penalty times a small cotangent is 4e-6, where float16 counts in steps of 6e-8."""
+
+    def vjp(w: Any, ct: Any) -> Any:
+        return (ct * np.float16(off * 1e-3)) * w
+
+    rule = gradcheck.from_vjp(lambda w: 5e-4 * np.sum(w * w), vjp)
+    w = np.array([[24.02, -63.97, 52.16], [79.9, 80.1, -35.94], [-47.8, 52.1, 31.88]], dtype=np.float16)
+    report = gradcheck.examine(rule, w, cotangent=np.float16(0.003906))
+    assert (report.outcome.value == "PASS") is passes
+
+
+@pytest.mark.parametrize(("off", "outcome"), [(0.0, "PASS"), (1e-25, "FAIL")])
+def test_what_vanishes_in_the_forward_is_as_large_as_the_cotangent_makes_it(off: float, outcome: str) -> None:
+    """A third of a subnormal number is rounded to another one, and then multiplied by 1e11."""
+
+    def vjp(g: Any, ct: Any, x: Any) -> Any:
+        return ct * (x / np.float32(3) * np.float32(1e5)) + np.float32(off)
+
+    rule = gradcheck.from_vjp(lambda g, x: np.sum(g * (x / 3 * 1e5)), lambda g, x, ct: vjp(g, ct, x), argnums=0)
+    g, x = np.ones((2, 2), dtype=np.float32), np.array([[1e-44, -7e-45], [1.0, 2.0]], dtype=np.float32)
+    assert gradcheck.examine(rule, g, x, cotangent=np.float32(1e6)).outcome.value == outcome

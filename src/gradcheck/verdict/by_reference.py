@@ -49,7 +49,7 @@ def by_reference(case: Case, evidence: Evidence) -> Verdict:
     )
     if wrong:
         return _accused(case, evidence, compared, words, votes)
-    if reason := next(filter(None, (systematic(d, evidence, i) for i, d in enumerate(compared))), ""):
+    if reason := next(filter(None, (systematic(d, evidence, i, case.largest) for i, d in enumerate(compared))), ""):
         return Verdict(Outcome.FAIL, reason, compared, votes)
     if False in words:
         return confirmed(case, autodiff, compared, along, votes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck.laws import Breach, Subject, ask, ask_once
 from gradcheck.oracles.differences.contraction import Contraction
-from gradcheck.rule import Point, Rule
+from gradcheck.rule import Point, Rule, is_float
 from gradcheck.tree import Array, Flat, in_float64, leaves_of
 from gradcheck.verdict.allowance import precision_of
 from gradcheck.verdict.outcome import Precision, as_float64
@@ -43,14 +43,15 @@ class Case:
         pairs = zip(whole.differentiated, subject.answer.cotangents, strict=True)
         judged = [(leaf, c) for leaf, c in pairs if c is not None and leaf.array.size]
         flat = Flat(whole.tree, whole.leaves, tuple(leaf for leaf, _ in judged))
+        cotangents = [as_float64(c) for c in leaves_of(point.cotangent)]
         return cls(
             rule,
             point,
             whole,
             flat,
             tuple(as_float64(c) for _, c in judged),
-            tuple(precision_of(c.dtype) for _, c in judged),
-            Contraction(rule.forward, flat, [as_float64(c) for c in leaves_of(point.cotangent)]),
+            tuple(_pulled_back(precision_of(c.dtype), cotangents) for _, c in judged),
+            Contraction(rule.forward, flat, cotangents),
             seed if subject.thorough else seed + subject.fingerprint,
             subject.thorough,
         )
@@ -59,6 +60,12 @@ class Case:
     def coarsest(self) -> Precision:
         """The precision of the least precise array."""
         return max(self.precisions, key=lambda p: p.unit)
+
+    @property
+    def largest(self) -> float:
+        """The size of the largest finite number among the arguments, and one if there is none so large."""
+        arrays = (np.abs(as_float64(x)) for x in self.flat.leaves if isinstance(x, np.ndarray) and is_float(x.dtype))
+        return max((float(np.max(x, initial=1.0, where=np.isfinite(x))) for x in arrays), default=1.0)
 
     def along_domains(self, gradient: Sequence[Array]) -> Case:
         """Take what the answer says across a simplex, where there is no derivative, from a reference."""
@@ -93,6 +100,12 @@ class Case:
         pairs = zip(self.whole.differentiated, results, strict=True)
         found = [as_float64(r) for leaf, r in pairs if leaf.path in wanted and r is not None]
         return found if len(found) == len(wanted) else None
+
+
+def _pulled_back(precision: Precision, cotangents: Sequence[Array]) -> Precision:
+    """Let numbers vanish that are as large as what the cotangent makes of one that has vanished in the forward."""
+    weight = max((float(np.max(np.abs(c), initial=1.0)) for c in cotangents), default=1.0)
+    return precision if weight == 1.0 else replace(precision, tiny=precision.tiny * weight)
 
 
 def _moved(whole: Flat, nearby: Flat) -> Flat:

@@ -138,7 +138,7 @@ def _judged(case: Case, before: Sequence[Vote]) -> Verdict | Vote:
             return conclude(across, votes, [_NOTE, ON_A_KINK])
         return Verdict(Outcome.FAIL, "entries differ from the derivative of the forward itself by more than rounding "
                        "explains", **evidence)  # fmt: skip
-    if reason := next(filter(None, (systematic(d, known, slot) for slot, d in enumerate(compared))), ""):
+    if reason := next(filter(None, (systematic(d, known, slot, case.largest) for slot, d in enumerate(compared))), ""):
         return Verdict(Outcome.FAIL, reason, **evidence)
     return conclude(compared, votes, [_NOTE])
 

@@ -4,10 +4,14 @@ In bfloat16 an entry may be off by a tenth of its row, so that a gradient 7 % to
 entries all err the same way, and roundings fall to either side. Let ``c`` be the factor of the truth ``v`` that is
 nearest to the error, ``c = <analytic - v, v> / <v, v>``. Rounding explains
 
-    |c| <v, v>  <=  4 u <v, v>  +  3 sqrt( sum over rows of (sum of sigma |v|)^2 )  +  sum of excess |v|
+    |c| <v, v>  <=  (4 u + tiny L / max |v|) <v, v>  +  3 sqrt( sum over rows of (sum of sigma |v|)^2 )
+                    +  sum of excess |v|
 
 - four roundings that really are shared: a factor such as ``1/N`` rounded once and multiplied in everywhere, or a
   conversion that truncates, each off by ``u`` at most;
+- a shared factor that is itself so small that it loses digits, as the product of a small cotangent and the strength of
+  a penalty does in float16: it is no smaller than the largest entry over the largest argument ``L``, and off by half
+  of ``tiny``, so that ``tiny L / max |v|`` is allowed for it;
 - ``sigma = u (s + M)``, one rounding of each summand and what inputs and intermediate values make of theirs. Within a
   row these may be one and the same (the sum that a softmax divides by), so they add up there; between rows they do not;
 - ``excess``, what the radius ``r`` of the enclosure has beyond ``8 sigma``: sums of hundreds of numbers that were added
@@ -34,8 +38,11 @@ _DEVIATIONS = 3.0
 _EXCESS = 8.0
 
 
-def systematic(d: Discrepancy, known: Known, slot: int) -> str:
-    """Say by what factor an array is off as a whole, if by more than rounding explains; empty if not."""
+def systematic(d: Discrepancy, known: Known, slot: int, largest: float) -> str:
+    """Say by what factor an array is off as a whole, if by more than rounding explains; empty if not.
+
+    ``largest`` is the size of the largest number among the arguments.
+    """
     unit = d.precision.unit
     if unit <= NARROW or d.at_a_glance:
         return ""
@@ -48,7 +55,8 @@ def systematic(d: Discrepancy, known: Known, slot: int) -> str:
         sigma = unit * (known.spread(slot) + d.summands)
         rows = np.sum(sigma * size, axis=-1)
         excess = np.maximum(radius - _EXCESS * sigma, 0.0) + d.precision.tiny
-        explained = _SHARED * unit + (_DEVIATIONS * np.sqrt(np.sum(rows**2)) + np.sum(excess * size)) / norm
+        shared = _SHARED * unit + d.precision.tiny * largest / np.max(size)
+        explained = shared + (_DEVIATIONS * np.sqrt(np.sum(rows**2)) + np.sum(excess * size)) / norm
         factor = float(np.vdot(d.analytic - d.reference, d.reference)) / norm
     # an allowance that is not known explains everything, and infinite factors are not a matter of scale
     if not abs(factor) > explained or not np.isfinite(factor):
