@@ -28,8 +28,8 @@ def put(name: str, printed: str) -> Path:
 
 
 def _wrapped(printed: str) -> str:
-    """Break long lines of text, and leave those of tables alone."""
-    lines = printed.strip().splitlines()
+    """Break long lines of text, make a list of bounds that were missed, and leave lines of tables alone."""
+    lines = re.sub(r"^MISSED +", "- missed: ", printed.strip(), flags=re.MULTILINE).splitlines()
     return "\n".join(line if line.startswith("|") else textwrap.fill(line, WIDTH) for line in lines)
 
 
