@@ -92,7 +92,8 @@ def test_ctrl_c_ends_the_processes_and_says_what_is_known(write: Write) -> None:
     assert time.monotonic() - start < 30, "it has waited for a gradient that takes ten minutes"
     assert running.returncode == 130
     assert re.search(r"^[1-3] of 4 verified: 1 passed, ", out, re.MULTILINE)
-    assert err == "\ninterrupted\n"
+    assert "\ninterrupted\n" in err  # and, if one had been found by then, which failure was kept
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
