@@ -92,14 +92,12 @@ def test_ctrl_c_ends_the_processes_and_says_what_is_known(write: Write) -> None:
     assert time.monotonic() - start < 30, "it has waited for a gradient that takes ten minutes"
     assert running.returncode == 130
     assert re.search(r"^[1-3] of 4 verified: 1 passed, ", out, re.MULTILINE)
-    assert "\ninterrupted\n" in err  # and, if one had been found by then, which failure was kept
-    assert "Traceback" not in err
+    assert err == "\ninterrupted\n"
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_keeps_the_failure_that_was_found(write: Write, jobs: str) -> None:
+def test_ctrl_c_keeps_the_failure_that_was_found(write: Write) -> None:
     write("mine.py", PAIRS + SHRINKING)
-    running = _started("verify", "mine.py", "--examples", "5", "--jobs", jobs, "--json", "r.json")
+    running = _started("verify", "mine.py", "--examples", "5", "--jobs", "1", "--json", "r.json")
     assert running.stdout is not None
     assert any("found" in line for line in running.stdout)
     running.send_signal(signal.SIGINT)

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 from typing import Any, TextIO, TypeVar
 
 from gradcheck.errors import RuleError
@@ -47,7 +46,7 @@ def in_processes(work: Callable[[T], R], tasks: Sequence[T], jobs: int) -> Gener
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(jobs, len(tasks)), context, _leave_interrupts_to_the_parent)
     try:
-        yield from in_order(pool, partial(_stoppable, work), tasks)
+        yield from in_order(pool, work, tasks)
         pool.shutdown()
     except BrokenProcessPool as error:
         raise RuleError(
@@ -105,16 +104,3 @@ class _Counter:
 def _leave_interrupts_to_the_parent() -> None:
     """Ignore Ctrl-C, which reaches every process of a terminal: the parent ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _stoppable(work: Callable[[T], R], task: T) -> R:
-    """Work, and be interrupted where the parent ends this process: what was found by then is kept, and said."""
-    try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        return work(task)
-    except KeyboardInterrupt as interrupt:
-        for note in getattr(interrupt, "__notes__", ()):
-            print(note, file=sys.stderr, flush=True)
-        os._exit(130)  # the pool would take it for a result, and hand over the next task
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an idle process has nothing to lose
