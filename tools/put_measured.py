@@ -30,7 +30,8 @@ def put(name: str, printed: str) -> Path:
 def _wrapped(printed: str) -> str:
     """Break long lines of text, make a list of bounds that were missed, and leave lines of tables alone."""
     lines = re.sub(r"^MISSED +", "- missed: ", printed.strip(), flags=re.MULTILINE).splitlines()
-    return "\n".join(line if line.startswith("|") else textwrap.fill(line, WIDTH) for line in lines)
+    text = "\n".join(line if line.startswith("|") else textwrap.fill(line, WIDTH) for line in lines)
+    return re.sub(r"^([^|\n].*\n)(?=\|)", r"\1\n", text, flags=re.MULTILINE)  # a table begins a paragraph of its own
 
 
 def main(argv: list[str]) -> int:

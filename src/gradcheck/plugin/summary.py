@@ -13,13 +13,10 @@ __all__ = ["summary"]
 
 def summary(results: Results) -> list[str]:
     """Lay out the section: a table if it was asked for, then whatever failed, then the files that were written."""
+    from gradcheck.report.visible import visible
+
     lines = [*(_table(results) if results.options.summary else ()), *_failures(results)]
-    return [*map(_visible, lines), *results.written]
-
-
-def _visible(line: str) -> str:
-    """Escape what names may hold and a terminal obeys, or cannot encode."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return [*map(visible, lines), *results.written]
 
 
 def _failures(results: Results) -> Iterator[str]:
